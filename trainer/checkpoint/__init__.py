@@ -1,0 +1,1 @@
+"""Checkpoints: all or nothing, proved whole, out of the way."""

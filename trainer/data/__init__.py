@@ -1,0 +1,1 @@
+"""The way of a picture: source, prepare, shards, order, cache, stream."""

@@ -1,0 +1,1 @@
+"""The networks, losses and the Keras model that trains them."""
