@@ -1,0 +1,86 @@
+"""Checks that need more than one key. Pure; raises ConfigError."""
+
+from trainer.config.settings import Config
+from trainer.errors import ConfigError
+
+_MAX_PICTURE_PX = {"dcgan": 256, "seed2018": 256}
+
+
+def check(config: Config) -> Config:
+    """Returns the config unchanged, or raises ConfigError for the first contradiction."""
+    for rule in (_size, _batch, _norm, _loss, _penalty):
+        rule(config)
+    return config
+
+
+def _size(config: Config) -> None:
+    size, family = config.dataset.size_px, config.model.architecture
+    low, high = (32, _MAX_PICTURE_PX[family])
+    if size & (size - 1) or not low <= size <= high:
+        raise ConfigError(
+            f"dataset.size_px={size} does not fit model.architecture={family}",
+            expected=f"a power of two from {low} to {high}",
+            remedy="set dataset.size_px=64 (and prepare the data set at that size)",
+        )
+
+
+def _batch(config: Config) -> None:
+    batch, micro, lanes = (
+        config.training.global_batch,
+        config.training.micro_batch,
+        config.dataset.lanes,
+    )
+    if lanes and batch % lanes:
+        good = next(n for n in range(lanes, 0, -1) if batch % n == 0)
+        raise ConfigError(
+            f"dataset.lanes={lanes} does not divide training.global_batch={batch}",
+            expected="lanes that divide the batch",
+            remedy=f"set dataset.lanes={good}, or leave it at 0",
+        )
+    if config.cluster.workers > batch:
+        raise ConfigError(
+            f"cluster.workers={config.cluster.workers} is more than the pictures of a step, "
+            f"training.global_batch={batch}",
+            expected="at least one picture for each worker",
+            remedy=f"set training.global_batch={config.cluster.workers} or more",
+        )
+    if micro > batch:
+        raise ConfigError(
+            f"training.micro_batch={micro} is larger than training.global_batch={batch}",
+            expected="a part of the batch",
+            remedy="set training.micro_batch=0 for the whole batch at once",
+        )
+
+
+def _norm(config: Config) -> None:
+    model = config.model
+    has_norm = "batch" in (model.generator_norm, model.discriminator_norm)
+    if config.training.micro_batch and (has_norm or model.architecture == "seed2018"):
+        raise ConfigError(
+            f"training.micro_batch={config.training.micro_batch} with batch norm: statistics of "
+            "a part of the batch are not those of the batch",
+            expected="networks without batch norm, or the whole batch at once",
+            remedy="set training.micro_batch=0, or model.generator_norm=none "
+            "model.discriminator_norm=none with model.architecture=dcgan",
+        )
+
+
+def _loss(config: Config) -> None:
+    if config.loss.label_smoothing and config.loss.name != "non_saturating":
+        raise ConfigError(
+            f"loss.label_smoothing={config.loss.label_smoothing} has no meaning with "
+            f"loss.name={config.loss.name}",
+            expected="smoothing with loss.name=non_saturating only",
+            remedy="set loss.label_smoothing=0",
+        )
+
+
+def _penalty(config: Config) -> None:
+    every = config.loss.penalty_every_steps
+    if (config.loss.r1_weight or config.loss.r2_weight) and every > config.training.steps:
+        raise ConfigError(
+            f"loss.penalty_every_steps={every} is never reached in training.steps="
+            f"{config.training.steps}",
+            expected="an interval within the run",
+            remedy="lower loss.penalty_every_steps, or set loss.r1_weight=0 loss.r2_weight=0",
+        )
