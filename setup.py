@@ -19,9 +19,10 @@ setup(
     install_requires=[
         "click>=8.1,<9",
         "google-cloud-storage>=3.4,<4",
+        "google-crc32c>=1.5,<2",
         "keras>=3.15,<3.16",
         "numpy>=2.0,<3",
-        "opencv-python-headless>=4.10,<6",
+        "opencv-python-headless>=4.10,<5",
         "pillow>=11,<14",
         "pydantic>=2.9,<3",
         "pyyaml>=6,<7",
