@@ -1,0 +1,34 @@
+"""The averaged generator: an exponential moving average of G's weights.
+
+The single largest gain in picture quality for its cost (Yazici et al. 2019).
+Its half-life is counted in pictures and grows from the start of the run, so
+that early, bad weights are forgotten soon (as in Karras et al. 2020).
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+# Share of the pictures seen so far that the half-life may reach.
+_RAMP = 0.05
+
+
+def decay(images_seen: tf.Tensor, global_batch: int, half_life_images: float) -> tf.Tensor:
+    """Returns the factor of the old average for one step, float64 scalar in [0, 1).
+
+    Args:
+        images_seen: Pictures seen including this step, integer scalar.
+        global_batch: Pictures in this step.
+        half_life_images: Configured half-life; 0 means a plain copy.
+    """
+    ramp = _RAMP * tf.cast(images_seen, tf.float64)
+    half_life = tf.minimum(tf.constant(half_life_images, tf.float64), ramp)
+    exponent = tf.cast(global_batch, tf.float64) / tf.maximum(half_life, 1e-9)
+    return tf.where(half_life > 0, tf.pow(tf.constant(0.5, tf.float64), exponent), 0.0)
+
+
+def update(averages: Sequence[tf.Variable], sources: Sequence[tf.Variable], beta: tf.Tensor):
+    """Moves each average towards its source; moving statistics alike."""
+    for average, source in zip(averages, sources, strict=True):
+        factor = tf.cast(1.0 - beta, average.dtype)
+        average.assign_add((source - average) * factor)

@@ -1,0 +1,270 @@
+"""The GAN as a Keras model: `compile`, `fit`, `train_step`.
+
+Owns the order of one step and the state that a checkpoint holds. What a loss
+is, is in `losses` and `halves`; how gradients of several workers become one,
+in `trainer.distribution`.
+
+The step, alternating (default): latents, one generator pass, D's update on
+real and generated pictures, the updated D on the same pictures, G's update by
+the chain rule through the pass already made, the averaged generator.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.config import Config
+from trainer.distribution import Distribution, ReplicaAdam, StepRunner
+from trainer.gan import ema
+from trainer.gan.draws import Draws
+from trainer.gan.halves import Halves, Logs
+from trainer.gan.loss_scale import LossScale
+from trainer.gan.parts import gradients_in_parts
+
+
+class GAN(keras.Model):
+    """A generator and a discriminator trained against each other.
+
+    Built by `trainer.gan.build.build_gan`: the networks inside the
+    distribution's scope, this model outside of it, because Keras' `fit` starts
+    a model made inside a scope with a trial batch, which would shift the order.
+
+    Args:
+        generator: Latents `[n, latent_dim]` to pictures `[n, H, W, 3]`.
+        discriminator: Pictures to logits `[n, 1]`.
+        ema_generator: The averaged generator, same shapes as `generator`.
+        config: The run's config.
+        distribution: Where the step runs.
+        draws: Random numbers of this worker's rows.
+
+    Attributes:
+        step: Finished steps, on the host.
+        first_nonfinite_step: Variable, int64: the first step whose losses were not finite, or -1.
+        steps_this_call: `step -> number of steps until the next boundary`.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        ema_generator: keras.Model,
+        *,
+        config: Config,
+        distribution: Distribution,
+        draws: Draws,
+    ) -> None:
+        super().__init__(name="gan")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.ema_generator = ema_generator
+        self.config = config
+        self.distribution = distribution
+        self.draws = draws
+        self.step = 0
+        self.steps_this_call: Callable[[int], int] = lambda step: 1
+        half = config.precision == "float16"
+        self.d_scale, self.g_scale = LossScale(half, "d"), LossScale(half, "g")
+        self.last_penalties = tf.Variable([0.0, 0.0], trainable=False, name="last_penalties")
+        self.first_nonfinite_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
+        self.halves = Halves(
+            discriminator, config.loss, config.training.global_batch, self.d_scale, self.g_scale
+        )
+
+    def compile(  # type: ignore[override]
+        self,
+        generator_optimizer: ReplicaAdam,
+        discriminator_optimizer: ReplicaAdam,
+        *,
+        jit: bool = False,
+        run_eagerly: bool = False,
+    ) -> None:
+        """Sets the optimizers, which must have been built on the networks' weights.
+
+        Args:
+            generator_optimizer: Updates `generator`.
+            discriminator_optimizer: Updates `discriminator`.
+            jit: Compile the step with XLA.
+            run_eagerly: Do not trace the step.
+        """
+        super().compile(optimizer=None, run_eagerly=run_eagerly, jit_compile=False)
+        self.generator_optimizer = generator_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        self._jit = jit
+
+    def call(self, latents: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Draws pictures from the averaged generator.
+
+        Args:
+            latents: `[n, latent_dim]`.
+            training: Ignored; the averaged generator is never trained by itself.
+
+        Returns:
+            Pictures `[n, H, W, 3]` in [-1, 1].
+        """
+        return self.ema_generator(latents, training=False)
+
+    def make_train_function(self, force: bool = False) -> Callable:
+        """Returns the function that `fit` calls with its iterator, see `StepRunner`."""
+        if self.train_function is None or force:
+            self.train_function = self._train_function(self.runner())
+        return self.train_function
+
+    def runner(self) -> StepRunner:
+        """Returns a new runner of this model's step."""
+        loss = self.config.loss
+        with_penalty = loss.r1_weight > 0 or loss.r2_weight > 0
+        return StepRunner(
+            self.distribution,
+            self.train_step,
+            penalty_every_steps=loss.penalty_every_steps if with_penalty else 0,
+            jit=self._jit,
+            eager=self.run_eagerly,
+        )
+
+    def _train_function(self, runner: StepRunner) -> Callable:
+        def train(iterator: Any) -> Logs:
+            count = self.steps_this_call(self.step)
+            if count == 1:
+                logs = runner.one(next(iterator), self.step)
+            else:
+                logs = runner.many(iterator, self.step, count)
+            self.step += count
+            return logs
+
+        return train
+
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor], with_penalty: bool = False) -> Logs:
+        """One adversarial step on this worker's rows.
+
+        Args:
+            data: uint8 pictures `[n, H, W, 3]` and the number of finished steps, int64 scalar.
+            with_penalty: Whether gradient penalties are due.
+
+        Returns:
+            Scalars summed over workers: `d_loss` = `d_loss_real` + `d_loss_fake`, `g_loss`,
+            mean logits, and the last penalties, not multiplied by their interval.
+        """
+        images, step = data
+        real_images, latents = self._real_images(images, step), self._latents(step)
+        if self.config.training.micro_batch:
+            logs = self._step_in_parts(real_images, latents, with_penalty)
+        else:
+            logs = self._step_at_once(real_images, latents, with_penalty)
+        self._average(step)
+        return self._figures(logs, step)
+
+    def _step_at_once(self, real_images, latents, with_penalty: bool) -> Logs:
+        weights = [v.value for v in self.generator.trainable_variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            fake_images = self.generator(latents, training=True)
+        at_pictures = tf.stop_gradient(fake_images)
+        if self.config.training.update == "simultaneous":
+            gradients, at_fake, logs = self.halves.both(real_images, at_pictures, with_penalty)
+            g_logs: Logs = {}
+        else:
+            gradients, logs = self.halves.discriminator_half(real_images, at_pictures, with_penalty)
+        logs = self._update(self.discriminator_optimizer, self.d_scale, gradients, logs)
+        if self.config.training.update == "alternating":
+            at_fake, g_logs = self.halves.generator_half(real_images, at_pictures)
+        gradients = tape.gradient(fake_images, weights, output_gradients=at_fake)
+        return logs | self._update(self.generator_optimizer, self.g_scale, gradients, g_logs)
+
+    def _step_in_parts(self, real_images, latents, with_penalty: bool) -> Logs:
+        """The same step with activations of one part in memory; G runs twice."""
+        size = self.config.training.micro_batch
+        weights = [v.value for v in self.generator.trainable_variables]
+
+        def generator_part(real_part, latents_part):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(weights)
+                fake_part = self.generator(latents_part, training=True)
+            at_fake, logs = self.halves.generator_half(real_part, tf.stop_gradient(fake_part))
+            return tape.gradient(fake_part, weights, output_gradients=at_fake), logs
+
+        def discriminator_part(real_part, latents_part):
+            fake_part = tf.stop_gradient(self.generator(latents_part, training=True))
+            return self.halves.discriminator_half(real_part, fake_part, with_penalty)
+
+        def discriminator_step() -> Logs:
+            gradients, logs = gradients_in_parts(discriminator_part, size, real_images, latents)
+            return self._update(self.discriminator_optimizer, self.d_scale, gradients, logs)
+
+        def generator_step() -> Logs:
+            gradients, logs = gradients_in_parts(generator_part, size, real_images, latents)
+            return self._update(self.generator_optimizer, self.g_scale, gradients, logs)
+
+        if self.config.training.update == "alternating":
+            return discriminator_step() | generator_step()
+        gradients, logs = gradients_in_parts(generator_part, size, real_images, latents)
+        return discriminator_step() | self._update(
+            self.generator_optimizer, self.g_scale, gradients, logs
+        )
+
+    def _update(self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs) -> Logs:
+        gradients, logs = self.distribution.sum_with_logs(gradients, logs)
+        gradients = [scale.unscale(gradient) for gradient in gradients]
+        if not scale.enabled:
+            optimizer.apply(gradients)
+            return logs
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        optimizer.apply_where(finite, gradients)
+        scale.update(finite)
+        return logs
+
+    def _real_images(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """uint8 `[n, H, W, 3]` to the networks' range and precision, flipped by draw."""
+        dtype = self.discriminator.input.dtype
+        scale = self.config.model.picture_scale
+        pictures = tf.cast(images, dtype) * (scale / 127.5) - scale
+        if not self.config.dataset.flip:
+            return pictures
+        flipped = self.draws.uniform("flip", step) < 0.5
+        return tf.where(flipped[:, None, None, None], tf.reverse(pictures, [2]), pictures)
+
+    def _latents(self, step: tf.Tensor) -> tf.Tensor:
+        model = self.config.model
+        if model.latent_distribution == "uniform":
+            latents = self.draws.uniform("latents", step, [model.latent_dim], low=-1.0)
+        else:
+            latents = self.draws.normal("latents", step, [model.latent_dim])
+        return tf.cast(latents, self.generator.input.dtype)
+
+    def _average(self, step: tf.Tensor) -> None:
+        batch = self.config.training.global_batch
+        beta = ema.decay((step + 1) * batch, batch, self.config.ema.half_life_images)
+        local = self.distribution.local
+        ema.update(
+            [local(v) for v in self.ema_generator.variables],
+            [local(v) for v in self.generator.variables],
+            beta,
+        )
+
+    def _figures(self, logs: Logs, step: tf.Tensor) -> Logs:
+        losses = tf.stack([logs["d_loss"], logs["g_loss"]])
+        first = self.first_nonfinite_step
+        bad = (first < 0) & ~tf.reduce_all(tf.math.is_finite(losses))
+        first.assign(tf.where(bad, step + 1, first))
+        if "r1_penalty" in logs or "r2_penalty" in logs:
+            zero = tf.zeros((), losses.dtype)
+            pair = [logs.pop("r1_penalty", zero), logs.pop("r2_penalty", zero)]
+            self.last_penalties.assign(tf.cast(tf.stack(pair), tf.float32))
+        r1, r2 = tf.unstack(self.last_penalties)
+        figures = {name: tf.cast(value, tf.float32) for name, value in logs.items()}
+        return figures | {"r1_penalty": r1, "r2_penalty": r2}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns host copies of everything a checkpoint holds, see `trainer.gan.state`."""
+        from trainer.gan.state import read_state
+
+        return read_state(self)
+
+    def load_state(self, state: dict[str, np.ndarray], step: int) -> None:
+        """Puts a checkpoint's arrays back; `step` steps are then finished."""
+        from trainer.gan.state import write_state
+
+        write_state(self, state)
+        self.step = step
