@@ -46,7 +46,7 @@ def parse_bucket(address: str) -> BucketAddress:
     if not _BUCKET_NAME.fullmatch(bucket):
         raise ConfigError(
             f"the address {address!r} names the bucket {bucket!r}, which cannot exist",
-            expected="3 or more of a-z, 0-9, '-', '_' and '.', beginning and ending with a-z or 0-9",
+            expected="3 or more of a-z, 0-9, - _ and ., with a-z or 0-9 at both ends",
             remedy="write it as gs://bucket/prefix; `gcloud storage ls` lists your buckets",
         )
     prefix = prefix.rstrip("/")

@@ -29,6 +29,18 @@ class Conflict(StorageError):
     uncertain: bool = False
 
 
+class DiskFault(Exception):
+    """The disk at our end of a transfer failed; the bucket has no part in it.
+
+    Args:
+        error: What the disk said.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Generation:
     """Which write an object is the result of. Opaque; every write makes a new one.

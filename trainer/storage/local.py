@@ -8,14 +8,16 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from trainer.errors import StorageError
 from trainer.storage import files
 from trainer.storage.address import check_name
 from trainer.storage.folder import (
+    ABSENT,
+    DiskFault,
     Entry,
     Folder,
     Generation,
@@ -80,19 +82,20 @@ class LocalFolder(Folder):
         self, name: str, local_path: Path | str, *, if_generation: Generation | None = None
     ) -> Generation:
         """See `Folder.upload`."""
-        with self._speaking("upload", name, source=Path(local_path)):
+        with speaking("read", Path(local_path)):
             size_bytes = os.stat(local_path).st_size
         return self._put(name, _copier(Path(local_path)), size_bytes, if_generation)
 
     def download(self, name: str, local_path: Path | str) -> None:
         """See `Folder.download`."""
         source = self.path(name)
-        with self._speaking("download", name):
-            size_bytes = source.stat().st_size
-            with source.open("rb"):
-                pass
-        with self._speaking("write", local_path, needed_bytes=size_bytes, at=Path(local_path)):
-            files.put(Path(local_path).absolute(), _copier(source))
+        with self._speaking("read", name):
+            stream = source.open("rb")
+        with stream:
+            size_bytes = os.fstat(stream.fileno()).st_size
+            target = Path(local_path).absolute()
+            with speaking("write", target, needed_bytes=lambda: size_bytes):
+                files.put(target, _copier(source))
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See `Folder.list`."""
@@ -137,7 +140,7 @@ class LocalFolder(Folder):
     ) -> None:
         """See `Folder.delete`. Folders that it leaves empty go too, up to the one opened."""
         path = self.path(name)
-        with self._speaking("delete", name, expected=if_generation):
+        with speaking("delete", path, expected=if_generation):
             if files.remove(path, if_generation=if_generation):
                 files.prune_empty(path.parent, keep=self._anchor)
             elif not missing_ok:
@@ -156,34 +159,68 @@ class LocalFolder(Folder):
         if_generation: Generation | None,
     ) -> Generation:
         path = self.path(name)
-        with self._speaking("write", name, needed_bytes=size_bytes, expected=if_generation):
+        with speaking("write", path, needed_bytes=lambda: size_bytes, expected=if_generation):
             generation = files.put(path, fill, if_generation=if_generation)
             if path.parent not in self._tidied:
                 self._tidied.add(path.parent)
                 files.remove_stale(path.parent)
             return generation
 
-    @contextmanager
-    def _speaking(
-        self,
-        verb: str,
-        name: str | Path,
-        *,
-        needed_bytes: int | None = None,
-        expected: Generation | None = None,
-        source: Path | None = None,
-        at: Path | None = None,
-    ) -> Iterator[None]:
-        """Turn what the file system says into errors that name the address."""
-        address = str(source or at or (self._root if name == "." else self._root / name))
+    def _speaking(self, verb: str, name: str) -> AbstractContextManager[None]:
+        return speaking(verb, self._root / name)
+
+
+@contextmanager
+def speaking(
+    verb: str,
+    path: Path,
+    *,
+    needed_bytes: Callable[[], int | None] | None = None,
+    expected: Generation | None = None,
+) -> Iterator[None]:
+    """Turn what the file system says about `path` into errors that name it.
+
+    Args:
+        verb: What is being done: "read", "write".
+        path: To what.
+        needed_bytes: Asked for the space that was needed, once the disk is full.
+        expected: The generation that a conditional call expected.
+    """
+    try:
+        yield
+    except files.WrongGeneration as error:
+        raise conflict(str(path), expected or ABSENT, error.found) from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise not_found(str(path)) from error
+    except OSError as error:
+        needed = needed_bytes() if needed_bytes and error.errno in _FULL else None
+        raise _explain(error, verb, path, needed) from error
+
+
+def receive(
+    target: Path,
+    fetch: Callable[[BinaryIO], object],
+    *,
+    needed_bytes: Callable[[], int | None],
+) -> None:
+    """Put a file in its place whole, from a transfer that may take several tries.
+
+    Args:
+        target: Where it goes.
+        fetch: Writes to the stream that it is given; may raise `DiskFault`.
+        needed_bytes: Asked for the file's size, once the disk is full.
+    """
+
+    def fill(descriptor: int) -> None:
         try:
-            yield
-        except files.WrongGeneration as error:
-            raise conflict(address, expected or Generation(""), error.found) from None
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise not_found(address) from error
-        except OSError as error:
-            raise _explain(error, verb, address, needed_bytes) from error
+            with os.fdopen(descriptor, "w+b", closefd=False) as stream:
+                fetch(stream)
+        except DiskFault as fault:
+            raise fault.error from None
+
+    target = target.absolute()
+    with speaking("write", target, needed_bytes=needed_bytes):
+        files.put(target, fill)
 
 
 def _copier(source: Path) -> Callable[[int], None]:
@@ -206,10 +243,11 @@ def _free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def _explain(error: OSError, verb: str, address: str, needed_bytes: int | None) -> StorageError:
+def _explain(error: OSError, verb: str, path: Path, needed_bytes: int | None) -> StorageError:
     reason = error.strerror or str(error)
+    address = str(path)
     if error.errno in _FULL:
-        free = _free_bytes(Path(address))
+        free = _free_bytes(path)
         needed = "unknown" if needed_bytes is None else f"{needed_bytes:,}"
         return StorageError(
             f"cannot {verb} {address}: {reason}",

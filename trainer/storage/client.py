@@ -1,0 +1,67 @@
+"""The connection to Google Cloud Storage.
+
+Owns the one client of each process. Does not retry, and knows no objects.
+Credentials are found by google-auth the usual way and never looked at or
+logged here; with STORAGE_EMULATOR_HOST set there are none.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Client
+
+EMULATOR_VARIABLE = "STORAGE_EMULATOR_HOST"
+_CONNECTIONS = 64  # as many threads as may talk at once without reconnecting
+
+_lock = threading.Lock()
+_clients: dict[tuple[int, str], Client] = {}
+
+
+def _forget_after_fork() -> None:
+    """A child must not share its parent's sockets, nor a lock that a thread held."""
+    global _lock
+    _lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def emulator() -> str:
+    """The address of a stand-in for Google's service, or an empty string."""
+    return os.environ.get(EMULATOR_VARIABLE, "")
+
+
+def client() -> Client:
+    """This process's client for the service that the environment names now.
+
+    Raises:
+        google.auth.exceptions.DefaultCredentialsError: No credentials are found.
+    """
+    key = (os.getpid(), emulator())
+    with _lock:
+        if key not in _clients:
+            _clients[key] = _connect(emulated=bool(key[1]))
+        return _clients[key]
+
+
+def _connect(*, emulated: bool) -> Client:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.storage import Client
+    from requests.adapters import HTTPAdapter
+
+    if emulated:
+        made = Client(project="emulated", credentials=AnonymousCredentials())
+    else:
+        made = Client(project=None)
+    session = made._http  # the session has no public name; its pool of 10 is too small
+    if emulated:
+        session.trust_env = False  # no proxy stands between us and an emulator
+    if not getattr(session, "is_mtls", False):
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=_CONNECTIONS))
+    return made
