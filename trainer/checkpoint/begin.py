@@ -1,0 +1,136 @@
+"""Beginning a start: taking the run over and choosing where to go on.
+
+Owns the order claim, find, adopt, settle; why it must be this order is explained in
+`trainer.checkpoint.rule`.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trainer import storage
+from trainer.checkpoint.content import Checkpoint
+from trainer.checkpoint.listing import fetch_manifest, manifest_name, scan
+from trainer.checkpoint.reader import find_newest, open_step
+from trainer.errors import CatganError, CheckpointError
+from trainer.run_folder import NewRun, RunFolder, step_name
+
+_MOST_TRIES = 5
+_log = logging.getLogger("catgan.checkpoint")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A start that owns its run.
+
+    Attributes:
+        start: Its number.
+        checkpoint: What it goes on from, verified and ready to `load`; None for a new run.
+    """
+
+    start: int
+    checkpoint: Checkpoint | None
+
+    @property
+    def first_step(self) -> int:
+        """The step that it goes on from; 0 for a new run."""
+        return self.checkpoint.step if self.checkpoint else 0
+
+    @property
+    def images_seen(self) -> int:
+        """Pictures seen up to `first_step`."""
+        return self.checkpoint.images_seen if self.checkpoint else 0
+
+
+def begin(
+    run: RunFolder,
+    new: NewRun,
+    *,
+    from_step: int | None = None,
+    host: str,
+    world_size: int = 1,
+    versions: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Begun:
+    """Takes a run over and goes on from its newest checkpoint, or begins it.
+
+    Check the config and the data set before: this writes. Starts that were running are
+    fenced out from here on.
+
+    Args:
+        run: The run folder.
+        new: Identity of the run.
+        from_step: Go on from this checkpoint and leave the later ones behind.
+        host: Name of this machine.
+        world_size: Workers.
+        versions: Of the program and its libraries.
+        overrides: Config keys that this start changes.
+
+    Raises:
+        CheckpointError: No checkpoint can be used though there are some; or another start
+            took over in the meantime; or the run is on another data set.
+    """
+    _refuse_lost_record(run)
+    number = run.claim_start(
+        new, host=host, world_size=world_size, versions=versions, overrides=overrides
+    )
+    try:
+        checkpoint = _find_and_adopt(run, number, from_step)
+        begun = Begun(number, checkpoint)
+        run.settle_start(number, begun.first_step, begun.images_seen)
+        return begun
+    except CatganError as error:
+        with suppress(CatganError):
+            run.end_start(number, "failed", error.what)
+        raise
+
+
+def _refuse_lost_record(run: RunFolder) -> None:
+    """Without its record nobody can tell which checkpoints of a run count."""
+    if run.read_record() is not None:
+        return
+    there = [step for step, files in scan(run).items() if files.manifest is not None]
+    if there:
+        raise CheckpointError(
+            f"{run.address} holds {len(there)} checkpoints (the last is {step_name(there[-1])}) "
+            "but no run.json",
+            expected="the record of the run, which says which of them count",
+            remedy="restore run.json from a copy, or train into a new run folder (`run=...`)",
+        )
+
+
+def _find_and_adopt(run: RunFolder, number: int, from_step: int | None) -> Checkpoint | None:
+    for _ in range(_MOST_TRIES):
+        found = find_newest(run) if from_step is None else open_step(run, from_step)
+        if found is None:
+            return None
+        adopted = _adopt(found, number)
+        if adopted is not None:
+            return adopted
+        _log.info("%s changed while it was being adopted, looking again", found.name)
+    raise CheckpointError(
+        f"the checkpoints of {run.address} keep changing while start {number} looks at them",
+        expected="one start at a time on a run folder",
+        remedy="stop the other processes that train into this folder",
+    )
+
+
+def _adopt(checkpoint: Checkpoint, number: int) -> Checkpoint | None:
+    """Writes the manifest anew with the adopter's number; None where it changed meanwhile."""
+    manifest = checkpoint.manifest.model_copy(
+        update={"adopted_by": (*checkpoint.manifest.adopted_by, number)}
+    )
+    folder, name = checkpoint.run.folder, manifest_name(checkpoint.step)
+    try:
+        generation = folder.write(name, manifest.to_json(), if_generation=checkpoint.generation)
+    except storage.Conflict:
+        # Perhaps by our own write, whose answer was lost.
+        try:
+            now, generation = fetch_manifest(checkpoint.run, checkpoint.step)
+        except (storage.NotFound, CheckpointError):
+            return None
+        if now != manifest:
+            return None
+    return replace(checkpoint, manifest=manifest, generation=generation)

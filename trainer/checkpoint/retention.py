@@ -1,0 +1,203 @@
+"""Deleting what a run does not need any more.
+
+Owns the deletions in `checkpoints/` and their order: a manifest first, then its
+parts, so that a half-deleted checkpoint is no checkpoint. What may go is decided
+by `trainer.checkpoint.rule`. Files that are not named by our scheme stay, whatever
+they are. Also owns the check for free space at the start of a run.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from trainer import storage
+from trainer.checkpoint import rule
+from trainer.checkpoint.format import Manifest, parse_part_name
+from trainer.checkpoint.listing import (
+    StepFiles,
+    fetch_manifest,
+    manifest_name,
+    missing_or_cut,
+    scan,
+)
+from trainer.errors import CheckpointError, StorageError
+from trainer.run_folder import RunFolder, StartRecord, names, step_name
+
+_log = logging.getLogger("catgan.checkpoint")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which checkpoints stay.
+
+    Attributes:
+        keep_last: The newest so many.
+        keep_every_steps: Steps divisible by this stay for good; 0 for none.
+    """
+
+    keep_last: int = 3
+    keep_every_steps: int = 0
+
+
+class Retention:
+    """Prunes a run's checkpoints on behalf of one start.
+
+    Args:
+        run: The run folder.
+        start: Number of this start.
+        policy: What stays.
+    """
+
+    def __init__(self, run: RunFolder, start: int, policy: Policy):
+        self._run = run
+        self._start = start
+        self._policy = policy
+        self._read: dict[tuple[int, storage.Generation], Manifest] = {}
+
+    def prune(self, published: int, best: int | None = None) -> list[int]:
+        """Deletes what the policy does not keep.
+
+        Call it after a publication of this start, never before: what an earlier start left
+        is only known to be over when a later checkpoint is there.
+
+        Args:
+            published: The step that this start published last.
+            best: The best step by the run's metric; it stays.
+
+        Returns:
+            The steps whose manifest was deleted.
+
+        Raises:
+            StorageError: The folder cannot be reached. What was published stays.
+            CheckpointError: `run.json` is damaged.
+        """
+        # Look first, then at the claims: a start that claims after this changes the
+        # generation of what it goes on from, and the deletion fails (see `rule`).
+        found = scan(self._run)
+        known = self._manifests(found)
+        record = self._run.read_record()
+        starts = record.starts if record else ()
+        if not rule.may_delete(self._start, starts):
+            _log.info("start %d deletes nothing: a later start has claimed the run", self._start)
+            return []
+        deleted = [
+            step
+            for step in self._over(known, found, starts, published, best)
+            if self._delete(found[step], *known[step])
+        ]
+        self._clear_orphans(found, known, starts, published)
+        return deleted
+
+    def _manifests(
+        self, found: Mapping[int, StepFiles]
+    ) -> dict[int, tuple[Manifest, storage.Generation]]:
+        """Reads the manifests, each once in this object's life, and leaves out unreadable ones."""
+        known: dict[int, tuple[Manifest, storage.Generation]] = {}
+        for step, files in found.items():
+            if files.manifest is None:
+                continue
+            read = self._read.get((step, files.manifest.generation))
+            if read is not None:
+                known[step] = (read, files.manifest.generation)
+                continue
+            # Deleted meanwhile, damaged, or of a version that we do not know: not ours to delete.
+            with suppress(storage.NotFound, CheckpointError):
+                known[step] = fetch_manifest(self._run, step)
+        self._read = {(step, generation): read for step, (read, generation) in known.items()}
+        return known
+
+    def _over(
+        self,
+        known: Mapping[int, tuple[Manifest, storage.Generation]],
+        found: Mapping[int, StepFiles],
+        starts: Sequence[StartRecord],
+        published: int,
+        best: int | None,
+    ) -> list[int]:
+        """Returns the steps that may go, oldest first."""
+        superseded, damaged, counted = set(), set(), set()
+        for step, (manifest, _) in known.items():
+            if rule.superseded_by(step, manifest.start, starts) is not None:
+                superseded.add(step)
+            elif missing_or_cut(manifest, found[step].part_bytes):
+                damaged.add(step)
+            else:
+                counted.add(step)
+        kept = rule.kept_steps(
+            counted,
+            keep_last=self._policy.keep_last,
+            keep_every_steps=self._policy.keep_every_steps,
+            best=best,
+        )
+        recent = sorted(counted)[-max(1, self._policy.keep_last) :]
+        # What a later start has overtaken stays until the new history has come as far;
+        # what is damaged stays for a person to look at until it is older than all others.
+        over = (counted - kept) | {step for step in superseded if step <= published}
+        over |= {step for step in damaged if recent and step < recent[0]}
+        return sorted(over)
+
+    def _delete(self, files: StepFiles, manifest: Manifest, generation: storage.Generation) -> bool:
+        """Deletes one checkpoint; returns False where it changed since it was looked at."""
+        try:
+            self._run.folder.delete(manifest_name(files.step), if_generation=generation)
+        except storage.Conflict:
+            _log.info("%s changed since it was looked at, it stays", step_name(files.step))
+            return False
+        for part in manifest.parts:
+            self._run.folder.delete(f"{names.checkpoint_folder(files.step)}/{part.name}")
+        _log.debug("deleted %s", step_name(files.step))
+        return True
+
+    def _clear_orphans(
+        self,
+        found: Mapping[int, StepFiles],
+        known: Mapping[int, tuple[Manifest, storage.Generation]],
+        starts: Sequence[StartRecord],
+        published: int,
+    ) -> None:
+        for step, files in found.items():
+            referenced = {part.name for part in known[step][0].parts} if step in known else set()
+            for name in files.part_bytes:
+                start = parse_part_name(name)
+                if start is not None and rule.is_orphan(
+                    step,
+                    start,
+                    starts,
+                    own_start=self._start,
+                    published=published,
+                    referenced=name in referenced,
+                    has_manifest=files.manifest is not None,
+                ):
+                    _log.info("deleting %s of %s, never published", name, step_name(step))
+                    self._run.folder.delete(f"{names.checkpoint_folder(step)}/{name}")
+
+
+def check_space(run: RunFolder, state_bytes: int, keep_last: int) -> None:
+    """Checks that `keep_last` + 2 checkpoints fit, those that are there already included.
+
+    Args:
+        run: The run folder; in a bucket there is nothing to check.
+        state_bytes: Bytes of all tensors of one checkpoint.
+        keep_last: As in `Policy`.
+
+    Raises:
+        StorageError: They do not fit; the message says how much is missing.
+    """
+    free = run.folder.free_bytes()
+    if free is None:
+        return
+    there = sum(sum(files.part_bytes.values()) for files in scan(run).values())
+    needed = state_bytes * (keep_last + 2)
+    if there + free < needed:
+        raise StorageError(
+            f"{run.address} has {_mib(free)} free, and checkpoints need {_mib(needed - there)} "
+            f"more: {_mib(state_bytes)} each, the last {keep_last} and two on the way",
+            expected=f"at least {_mib(needed - there)} free",
+            remedy="free space there, take a `run` address on another disk, "
+            "or lower checkpoint.keep_last",
+        )
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.1f} MiB"

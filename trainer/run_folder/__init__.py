@@ -1,0 +1,24 @@
+"""The run folder: every path in a run, its record and its metrics rows.
+
+Owns the names of all files of a run (`names`), `run.json` (`record`, `folder`)
+and the metrics parts (`metrics`). Does not own what a checkpoint holds, see
+`trainer.checkpoint`, nor how bytes reach a disk or a bucket, see
+`trainer.storage`.
+"""
+
+from trainer.run_folder.folder import NewRun, RunFolder
+from trainer.run_folder.metrics import MetricsLog, read_metrics
+from trainer.run_folder.names import parse_step_name, split_run_address, step_name
+from trainer.run_folder.record import RunRecord, StartRecord
+
+__all__ = [
+    "MetricsLog",
+    "NewRun",
+    "RunFolder",
+    "RunRecord",
+    "StartRecord",
+    "parse_step_name",
+    "read_metrics",
+    "split_run_address",
+    "step_name",
+]

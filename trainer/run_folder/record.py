@@ -1,0 +1,191 @@
+"""`run.json`: what a run is, where it stands and who worked on it.
+
+Owns the record's shape, reading it from JSON, and the changes that a start makes
+to it, as pure functions from record to record. Does no I/O, see
+`trainer.run_folder.folder`.
+
+A start passes through three states, and their order is what keeps two starts
+apart (see `trainer.checkpoint.rule`): *claimed* (it has a number, and starts with
+lower numbers delete nothing any more), *settled* (it chose the checkpoint that it
+goes on from, and steps above it now belong to it), *ended*.
+"""
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainer.errors import CheckpointError
+
+FORMAT_VERSION = 1
+UNKNOWN_END = "no end was recorded: killed, cut off, or still running when the next start came"
+
+Status = Literal["running", "finished", "failed", "stopped"]
+
+
+class StartRecord(BaseModel):
+    """One start of a run: a process (or group of them) that trains until it ends.
+
+    Attributes:
+        number: Counted from 1; never used twice.
+        token: Random; tells two starts apart that would else write the same bytes.
+        first_step: The step it goes on from; None until it has chosen.
+        host: Name of the machine of rank 0.
+        world_size: Workers.
+        time: When it claimed its number, ISO 8601 in UTC.
+        ended: When it ended, ISO 8601 in UTC; None while it runs or if it was killed.
+        cause: Why it ended, in one line; None while it runs.
+        versions: Of this program and the libraries that numbers depend on.
+        overrides: Config keys that this start changed, with the new values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    number: int = Field(ge=1)
+    token: str
+    first_step: int | None = Field(default=None, ge=0)
+    host: str = "unknown"
+    world_size: int = Field(default=1, ge=1)
+    time: str = ""
+    ended: str | None = None
+    cause: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has chosen the step that it goes on from."""
+        return self.first_step is not None
+
+
+class DatasetRecord(BaseModel):
+    """The data set of a run: its absolute address and the fingerprint of its pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    address: str
+    fingerprint: str
+
+
+class RunRecord(BaseModel):
+    """What `run.json` holds.
+
+    Attributes:
+        format_version: Of this file; newer ones are refused.
+        name: The config's name.
+        status: Of the newest start.
+        step: The last finished step that was noted (at most every few seconds).
+        images_seen: Real pictures shown to the discriminator up to `step`.
+        dataset: Address and fingerprint.
+        config_hash: Hash of the resolved config.
+        versions: Of the newest start.
+        choices: Made by measuring (jit, threads, oneDNN), used again on resume.
+        starts: All starts, oldest first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    status: Status = "running"
+    step: int = Field(default=0, ge=0)
+    images_seen: int = Field(default=0, ge=0)
+    dataset: DatasetRecord
+    config_hash: str
+    versions: dict[str, str] = Field(default_factory=dict)
+    choices: dict[str, Any] = Field(default_factory=dict)
+    starts: tuple[StartRecord, ...] = ()
+
+    def start(self, number: int) -> StartRecord:
+        """Returns a start by its number; raises CheckpointError where there is none."""
+        for start in self.starts:
+            if start.number == number:
+                return start
+        raise CheckpointError(
+            f"run {self.name!r} has no start {number}",
+            expected=f"one of {[start.number for start in self.starts]}",
+            remedy="run.json was replaced while this start was running; start again",
+        )
+
+    def to_json(self) -> bytes:
+        """Returns the record as indented JSON in UTF-8, ending in a newline."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+def read_record(data: bytes, address: str) -> RunRecord:
+    """Reads the bytes of a `run.json`.
+
+    Args:
+        data: Content of the file.
+        address: Where it came from, for messages.
+
+    Raises:
+        CheckpointError: Not JSON, not a run's record, or of a newer format.
+    """
+    try:
+        raw = json.loads(data)
+        if isinstance(raw, dict) and raw.get("format_version", 0) != FORMAT_VERSION:
+            raise _foreign(address, f"has format version {raw.get('format_version')!r}")
+        record = RunRecord.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _foreign(address, f"is no run's record ({where}: {first['msg']})") from error
+    except (ValueError, RecursionError) as error:
+        raise _foreign(address, f"is not JSON ({error})") from error
+    numbers = [start.number for start in record.starts]
+    if numbers != sorted(set(numbers)):
+        raise _foreign(address, f"lists its starts in the order {numbers}")
+    return record
+
+
+def _foreign(address: str, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{address} {what}",
+        expected=f"the record of a run, format version {FORMAT_VERSION}, as this program writes it",
+        remedy="restore the file, choose another run folder, or use the version that wrote it",
+    )
+
+
+def changed_start(record: RunRecord, number: int, **changes: Any) -> RunRecord:
+    """Returns the record with one start changed; raises CheckpointError where there is none."""
+    record.start(number)
+    starts = tuple(
+        start.model_copy(update=changes) if start.number == number else start
+        for start in record.starts
+    )
+    return record.model_copy(update={"starts": starts})
+
+
+def claimed(record: RunRecord, start: StartRecord) -> RunRecord:
+    """Returns the record with a new start at its end, and the open ones before it marked."""
+    marked = tuple(
+        old if old.cause else old.model_copy(update={"cause": UNKNOWN_END}) for old in record.starts
+    )
+    return record.model_copy(update={"starts": (*marked, start)})
+
+
+def settled(record: RunRecord, number: int, first_step: int, images_seen: int) -> RunRecord:
+    """Returns the record after a start chose the step that it goes on from.
+
+    Raises:
+        CheckpointError: A later start has claimed the run: this one came too late.
+    """
+    later = [start for start in record.starts if start.number > number]
+    if later:
+        raise taken_over(record.start(number), later[-1])
+    record = changed_start(record, number, first_step=first_step)
+    return record.model_copy(
+        update={"status": "running", "step": first_step, "images_seen": images_seen}
+    )
+
+
+def taken_over(start: StartRecord, later: StartRecord) -> CheckpointError:
+    """Returns the error of a start that another has taken the run from."""
+    where = f"at step {later.first_step}" if later.settled else "and is choosing its first step"
+    return CheckpointError(
+        f"start {start.number} on {start.host} lost this run: start {later.number} on "
+        f"{later.host} took over at {later.time or 'an unknown time'} {where}",
+        expected="one start at a time on a run folder",
+        remedy="let the later start go on; to run both, give one of them another `run` address",
+    )
