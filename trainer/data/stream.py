@@ -1,0 +1,250 @@
+"""A data set as batches of pictures: the door for everything that trains.
+
+Owns opening a data set, the choice between memory and shards, and what every
+stream has in common. The two ways of making batches are `stream_memory.py` and
+`stream_shards.py`; both give the same batches, by `order.py`.
+
+Pictures leave as uint8, `[replica_batch, H, W, 3]`, unflipped: scaling and
+flips belong to the training step.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import storage
+from trainer.data.cache import MIB, CachedShards, LocalShards, open_shards
+from trainer.data.order import Order, check_world_size, rows_of
+from trainer.data.shards import (
+    Manifest,
+    Shard,
+    Split,
+    read_example,
+    read_frames,
+    read_manifest,
+)
+from trainer.data.stream_decode import decoder
+from trainer.data.stream_memory import MemoryStream, decoded_bytes, load_pictures
+from trainer.data.stream_shards import ShardStream
+from trainer.errors import CatganError, DataError
+
+log = logging.getLogger("catgan.data")
+
+# Decoded batches that wait for the training step.
+READY_BATCHES = 4
+
+
+def open_dataset(
+    address: str | Path,
+    *,
+    cache_mib: float,
+    memory_mib: float,
+    cache_dir: str | Path,
+    threads: int | None = None,
+) -> "Dataset":
+    """Opens a data set that `catgan prepare` wrote.
+
+    Args:
+        address: Folder or `gs://bucket/prefix`.
+        cache_mib: Most MiB of shards of a bucket that are kept on this machine.
+        memory_mib: Training pictures that take no more MiB decoded than this
+            are kept in memory; 0 for never.
+        cache_dir: Folder for those shards; unused for a local data set.
+        threads: Threads that read and decode; TensorFlow's shared ones if None.
+
+    Raises:
+        DataError: There is no data set, or it is damaged.
+        ConfigError: The cache is too small for its shards.
+        StorageError: It cannot be reached.
+    """
+    folder = storage.open_folder(address)
+    manifest = read_manifest(folder)
+    files = open_shards(folder, cache_dir=cache_dir, cache_mib=cache_mib)
+    if isinstance(files, CachedShards):
+        files.check_capacity(max(shard.bytes for shard in manifest.shards))
+    return Dataset(folder, manifest, files, memory_mib=memory_mib, threads=threads)
+
+
+class Dataset:
+    """An open data set.
+
+    Attributes:
+        address: Canonical address.
+        manifest: What it holds.
+        in_memory: Whether its training pictures are kept decoded in memory,
+            from the first call of `batches` on.
+    """
+
+    def __init__(
+        self,
+        folder: storage.Folder,
+        manifest: Manifest,
+        files: LocalShards | CachedShards,
+        *,
+        memory_mib: float,
+        threads: int | None = None,
+    ) -> None:
+        self.address = folder.address
+        self.manifest = manifest
+        self.in_memory = decoded_bytes(manifest) <= memory_mib * MIB
+        self._files = files
+        self._threads = threads
+        self._memory: MemoryStream | None = None
+        self._shards = ShardStream(manifest, files, self._hear)
+        self._heard: CatganError | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over what determines the pictures and their places."""
+        return self.manifest.fingerprint
+
+    @property
+    def train_count(self) -> int:
+        """Number of training pictures."""
+        return self.manifest.counts.train
+
+    @property
+    def size_px(self) -> int:
+        """Height and width of every picture."""
+        return self.manifest.size_px
+
+    def batches(
+        self,
+        *,
+        seed: int,
+        global_batch: int,
+        lanes: int,
+        rank: int = 0,
+        world_size: int = 1,
+        first_step: int = 0,
+        steps: int | None = None,
+    ) -> tf.data.Dataset:
+        """Returns one worker's rows of each global step, in order.
+
+        Element k is the rows `order.rows_of(rank, world_size, lanes,
+        global_batch)` of the batch of global step `first_step + k`, counted
+        from 0. It depends on the fingerprint, `seed`, `global_batch`, `lanes`
+        and the step alone.
+
+        Args:
+            seed: Seed of the run.
+            global_batch: Rows of a step over all workers.
+            lanes: Lanes of the run; divides `global_batch`.
+            rank: Number of this worker.
+            world_size: Number of workers, at most `lanes`.
+            first_step: Step to begin with.
+            steps: Number of batches; None for no end.
+
+        Returns:
+            Dataset of uint8 `[replica_batch, H, W, 3]`. What goes wrong while
+            it is iterated comes out as an error of TensorFlow; `explain` says
+            what it was.
+
+        Raises:
+            ConfigError: Batch, lanes and workers do not go together.
+            DataError, StorageError: A set that is kept in memory cannot be read.
+        """
+        order = self.order(seed=seed, global_batch=global_batch, lanes=lanes)
+        check_world_size(world_size, lanes, global_batch)
+        rows_of(rank, world_size, lanes, global_batch)  # refuses ranks that do not exist
+        if first_step < 0:
+            raise ValueError(f"first_step is {first_step}, below 0")
+        stream = self._load() if self.in_memory else self._shards
+        batches = stream.batches(order, rank=rank, world_size=world_size, first_step=first_step)
+        if steps is not None:
+            batches = batches.take(steps)
+        return batches.prefetch(READY_BATCHES).with_options(self._options())
+
+    def order(self, *, seed: int, global_batch: int, lanes: int) -> Order:
+        """Returns the order of the training pictures under these settings."""
+        return Order(
+            [shard.records for shard in self.manifest.split("train")],
+            fingerprint=self.fingerprint,
+            seed=seed,
+            global_batch=global_batch,
+            lanes=lanes,
+        )
+
+    def pictures(self, split: Split, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Returns uint8 `[n, H, W, 3]`: records of a split by number, in the order asked for.
+
+        Raises:
+            DataError: The split has no such record, or it cannot be read.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        shards = self.manifest.split(split)
+        ends = np.cumsum([shard.records for shard in shards], dtype=np.int64)
+        count = int(ends[-1]) if len(ends) else 0
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= count):
+            raise DataError(
+                f"picture {wanted.max() if wanted.max() >= count else wanted.min()} of {split} "
+                f"was asked for, and {self.address} has {count}",
+                expected=f"numbers from 0 to {count - 1}" if count else f"pictures in {split}",
+                remedy="ask for fewer pictures, or prepare the set with another --val-fraction",
+            )
+        result = np.empty((len(wanted), self.size_px, self.size_px, 3), np.uint8)
+        owners = np.searchsorted(ends, wanted, side="right")
+        for owner in np.unique(owners):
+            shard = shards[owner]
+            images = self._images(shard)
+            for place in np.flatnonzero(owners == owner):
+                number = int(wanted[place] - (ends[owner] - shard.records))
+                result[place] = self._decode(images[number], shard)
+        return result
+
+    def explain(self, error: Exception) -> Exception:
+        """Returns what really went wrong when iterating raised `error`.
+
+        Errors pass through TensorFlow's graph as text; this gives the
+        `DataError` or `StorageError` behind one, or `error` itself.
+        """
+        if self._heard is not None:
+            return self._heard
+        if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
+            return DataError(
+                f"a record of {self.address} cannot be read: {error.message.splitlines()[0]}",
+                expected=f"{self.manifest.encoding} pictures of {self.size_px} px",
+                remedy="prepare the data set again",
+            )
+        return error
+
+    def _hear(self, error: Exception) -> None:
+        if self._heard is None and isinstance(error, CatganError):
+            self._heard = error
+
+    def _load(self) -> MemoryStream:
+        if self._memory is None:
+            try:
+                self._memory = MemoryStream(load_pictures(self.manifest, self._files, self._hear))
+            except tf.errors.OpError as error:
+                raise self.explain(error) from error
+            log.info("%d pictures are kept in memory", self.train_count)
+        return self._memory
+
+    def _images(self, shard: Shard) -> list[bytes]:
+        with self._files.acquire(shard) as lease:
+            data = lease.path.read_bytes()
+        return [read_example(record)[0] for record in read_frames(data, shard.name)]
+
+    def _decode(self, image: bytes, shard: Shard) -> np.ndarray:
+        try:
+            with tf.device("CPU:0"):
+                return decoder(self.manifest.encoding, self.size_px)(tf.constant(image)).numpy()
+        except (tf.errors.InvalidArgumentError, ValueError) as error:
+            raise DataError(
+                f"a picture in {self.address}/{shard.name} cannot be decoded",
+                expected=f"{self.manifest.encoding} of {self.size_px} px",
+                remedy="prepare the data set again",
+            ) from error
+
+    def _options(self) -> tf.data.Options:
+        options = tf.data.Options()
+        options.deterministic = True
+        # Each worker reads its own rows already.
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        if self._threads:
+            options.threading.private_threadpool_size = self._threads
+        return options
