@@ -86,7 +86,7 @@ class _PlainFormatter(logging.Formatter):
     def __init__(self, date_format: str) -> None:
         super().__init__("%(asctime)s %(message)s", date_format)
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overridden name
+    def formatMessage(self, record: logging.LogRecord) -> str:
         if record.levelno >= logging.WARNING:
             record.message = f"{record.levelname.lower()}: {record.message}"
         return super().formatMessage(record)

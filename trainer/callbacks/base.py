@@ -47,6 +47,17 @@ class StepCallback(keras.callbacks.Callback):
         self.end(int(self.model.step))
 
 
+def read_figures(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:
+    """Returns the last step's losses and penalties as numbers; waits for the device.
+
+    Keras turns every tensor that the train function returns into a number at
+    once, and so waits after each call; a model that keeps them to itself as
+    `last_figures` is asked only here.
+    """
+    figures = logs or model.last_figures
+    return {name: float(value) for name, value in figures.items()}
+
+
 @contextlib.contextmanager
 def closing(callbacks: Sequence[StepCallback]) -> Iterator[None]:
     """Closes every callback at the end of the block, in order.

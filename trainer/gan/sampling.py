@@ -173,11 +173,11 @@ def slot_of(seed: int) -> int:
 
 def _batches(slots: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int]]:
     """Yields the longest runs [start, stop) in which no slot comes twice."""
-    start, used = 0, set()
+    start, used = 0, set[int]()
     for position, slot in enumerate(slots):
         if int(slot) in used:
             yield start, position
-            start, used = position, set()
+            start, used = position, set[int]()
         used.add(int(slot))
     if used:
         yield start, len(slots)

@@ -1,0 +1,85 @@
+"""Stops a run whose losses are no longer numbers.
+
+Owns when the model's note of the first non-finite step is read and what the
+person is told. The note itself is made on the device by `trainer.gan.gan`;
+reading it waits for the device, so it is not done after every step.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from trainer.callbacks.base import StepCallback
+from trainer.config import Config
+from trainer.errors import TrainingError
+from trainer.run_folder import step_name
+
+_CHECK_SECS = 1.0
+
+
+class NonFinite(StepCallback):
+    """Raises TrainingError soon after a step whose losses were not finite.
+
+    Args:
+        config: Of the run, for advice in terms of its own values.
+        run_address: For the command that goes on from the last good checkpoint.
+        last_good_step: Returns the newest published checkpoint's step, or None.
+    """
+
+    def __init__(
+        self, config: Config, run_address: str, last_good_step: Callable[[], int | None]
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._run_address = run_address
+        self._last_good_step = last_good_step
+        self._checked_at = 0.0
+
+    def after_call(self, step: int, logs: dict[str, Any]) -> None:
+        """Checks about once a second."""
+        if time.monotonic() - self._checked_at >= _CHECK_SECS:
+            self.check(step)
+
+    def end(self, step: int) -> None:
+        """Checks once more, so that no run ends well with broken weights."""
+        self.check(step)
+
+    def check(self, step: int) -> None:
+        """Reads the model's note now; to be called before weights are kept.
+
+        Raises:
+            TrainingError: A step up to `step` had a loss that was not finite.
+        """
+        first = int(self.model.first_nonfinite_step.numpy())
+        self._checked_at = time.monotonic()
+        if first >= 0:
+            raise self._error(first, step)
+
+    def _error(self, first: int, step: int) -> TrainingError:
+        good = self._last_good_step()
+        noticed = f" (noticed after step {step:,})" if step != first else ""
+        kept = (
+            f"the last good checkpoint is {step_name(good)}"
+            if good is not None
+            else "there is no checkpoint before it"
+        )
+        return TrainingError(
+            f"the losses of step {first:,} are not finite{noticed}; {kept}",
+            expected="finite losses; no weights from that step on were kept",
+            remedy=self._advice(good),
+        )
+
+    def _advice(self, good: int | None) -> str:
+        config = self._config
+        halved = (
+            f"generator_optimizer.rate={config.generator_optimizer.rate / 2:g} "
+            f"discriminator_optimizer.rate={config.discriminator_optimizer.rate / 2:g}"
+        )
+        command = f"catgan resume {self._run_address}" if good is not None else "start again with"
+        tries = [f"halve the rates: {command} {halved}"]
+        if config.precision not in ("float32", "float64"):
+            tries.append("rule out rounding: precision=float32")
+        if config.loss.r1_weight == 0:
+            tries.append("tame the discriminator: loss.r1_weight=1")
+        tries.append("find the first bad tensor: catgan debug CONFIG")
+        return "; ".join(tries)
