@@ -201,7 +201,7 @@ class Dataset:
         Errors pass through TensorFlow's graph as text; this gives the
         `DataError` or `StorageError` behind one, or `error` itself.
         """
-        if self._heard is not None:
+        if isinstance(error, tf.errors.OpError) and self._heard is not None:
             return self._heard
         if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
             return DataError(
