@@ -142,8 +142,9 @@ class ReplicaAdam(keras.optimizers.Adam):
 class StepRunner:
     """Runs steps for `fit`: one by one, or several for one call from Python.
 
-    Whether a step has a penalty is decided here, outside the replicas' code:
-    a collective inside a branch inside a replica cannot be traced.
+    Whether a step has a penalty is decided here, by the host: a collective
+    inside a branch cannot be traced. A call of many steps is cut where a
+    penalty begins or ends to be due.
 
     Args:
         distribution: Where to run.
@@ -163,47 +164,55 @@ class StepRunner:
         eager: bool,
     ) -> None:
         self._penalty_every_steps = penalty_every_steps
-        self._steps = {}
+        self._one, self._many = {}, {}
         for due in (False, True):
-            step = self._one_step(distribution, train_step, due)
-            self._steps[due] = step if eager else tf.function(step, jit_compile=jit)
-        self._many = self._many_steps if eager else tf.function(self._many_steps)
-
-    @staticmethod
-    def _one_step(distribution: Distribution, train_step: Callable, due: bool) -> Callable:
-        @tf.autograph.experimental.do_not_convert
-        def one_step(images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
-            return distribution.run(lambda i, s: train_step((i, s), with_penalty=due), images, step)
-
-        return one_step
+            step = _on_replica(distribution, train_step, due)
+            self._one[due] = step if eager else tf.function(step, jit_compile=jit)
+            many = _loop(self._one[due])
+            self._many[due] = many if eager else tf.function(many)
 
     def penalty_due(self, step: int) -> bool:
         """Says whether the step that follows `step` finished steps has a penalty."""
         return bool(self._penalty_every_steps) and step % self._penalty_every_steps == 0
 
-    def one(self, images: tf.Tensor, step: int) -> dict[str, tf.Tensor]:
-        """Runs one step on uint8 images `[rows, H, W, 3]`, `step` steps being finished."""
-        return self._steps[self.penalty_due(step)](images, tf.constant(step, tf.int64))
-
-    def many(self, iterator: Any, step: int, count: int) -> dict[str, tf.Tensor]:
-        """Runs `count` steps; returns the logs of the last."""
-        return self._many(iterator, tf.constant(step, tf.int64), tf.constant(count, tf.int64))
-
-    def _many_steps(self, iterator, first, count):
-        logs = self._either(next(iterator), first)
-        for offset in tf.range(1, count):
-            logs = self._either(next(iterator), first + offset)
+    def run(self, iterator: Any, step: int, count: int) -> dict[str, tf.Tensor]:
+        """Runs `count` steps, `step` being finished, and returns the logs of the last."""
+        end = step + count
+        while step < end:
+            due = self.penalty_due(step)
+            alike = self._steps_alike(step, end)
+            if alike == 1:
+                logs = self._one[due](next(iterator), tf.constant(step, tf.int64))
+            else:
+                logs = self._many[due](
+                    iterator, tf.constant(step, tf.int64), tf.constant(alike, tf.int64)
+                )
+            step += alike
         return logs
 
+    def _steps_alike(self, step: int, end: int) -> int:
+        every = self._penalty_every_steps
+        if every in (0, 1):
+            return end - step
+        return 1 if step % every == 0 else min(end - step, every - step % every)
+
+
+def _on_replica(distribution: Distribution, train_step: Callable, due: bool) -> Callable:
     @tf.autograph.experimental.do_not_convert
-    def _either(self, images, step):
-        if not self._penalty_every_steps:
-            return self._steps[False](images, step)
-        return tf.cond(
-            step % self._penalty_every_steps == 0,
-            lambda: self._steps[True](images, step),
-            lambda: self._steps[False](images, step),
-        )
+    def one_step(images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        return distribution.run(lambda i, s: train_step((i, s), with_penalty=due), images, step)
+
+    return one_step
+
+
+def _loop(one_step: Callable) -> Callable:
+    def many_steps(iterator, first, count):
+        logs = one_step(next(iterator), first)
+        for offset in tf.range(1, count):
+            logs = one_step(next(iterator), first + offset)
+        return logs
+
+    return many_steps
 
 
 def adam(distribution: Distribution, settings: Any, name: str) -> ReplicaAdam:

@@ -65,6 +65,18 @@ def _norm(config: Config) -> None:
         )
 
 
+    d_has_norm = model.discriminator_norm == "batch" or model.architecture == "seed2018"
+    penalties = config.loss.r1_weight or config.loss.r2_weight
+    if config.cluster.workers > 1 and d_has_norm and penalties:
+        raise ConfigError(
+            "gradient penalties with batch norm in the discriminator and cluster.workers="
+            f"{config.cluster.workers}: the second derivative does not cross workers, so the "
+            "run would not be that of one worker",
+            expected="no batch norm in the discriminator, no penalties, or one worker",
+            remedy="set model.discriminator_norm=none, or loss.r1_weight=0 loss.r2_weight=0",
+        )
+
+
 def _loss(config: Config) -> None:
     if config.loss.label_smoothing and config.loss.name != "non_saturating":
         raise ConfigError(

@@ -101,7 +101,8 @@ class ModelSettings(Section):
 class TrainingSettings(Section):
     """How long and in what portions."""
 
-    steps: Count = Field(20_000, description="steps in the whole run")
+    # A checkpoint's name has nine digits.
+    steps: int = Field(20_000, ge=1, le=999_999_999, description="steps in the whole run")
     global_batch: Count = Field(64, description="pictures a step, over all workers")
     micro_batch: Zero = Field(
         0, description="pictures a worker computes at once; 0: its whole share"

@@ -42,6 +42,9 @@ class GAN(keras.Model):
 
     Attributes:
         step: Finished steps, on the host.
+        last_figures: Figures of the last step, tensors on the device; see `train_step`.
+        logs_to_fit: Whether `fit` is given these figures. It turns them into numbers after
+            every call, which waits for the device; a worker has callbacks that ask less often.
         first_nonfinite_step: Variable, int64: the first step whose losses were not finite, or -1.
         steps_this_call: `step -> number of steps until the next boundary`.
     """
@@ -64,6 +67,8 @@ class GAN(keras.Model):
         self.distribution = distribution
         self.draws = draws
         self.step = 0
+        self.last_figures: Logs = {}
+        self.logs_to_fit = True
         self.steps_this_call: Callable[[int], int] = lambda step: 1
         half = config.precision == "float16"
         self.d_scale, self.g_scale = LossScale(half, "d"), LossScale(half, "g")
@@ -127,12 +132,10 @@ class GAN(keras.Model):
     def _train_function(self, runner: StepRunner) -> Callable:
         def train(iterator: Any) -> Logs:
             count = self.steps_this_call(self.step)
-            if count == 1:
-                logs = runner.one(next(iterator), self.step)
-            else:
-                logs = runner.many(iterator, self.step, count)
+            logs = runner.run(iterator, self.step, count)
             self.step += count
-            return logs
+            self.last_figures = logs
+            return logs if self.logs_to_fit else {}
 
         return train
 

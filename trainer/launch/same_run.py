@@ -1,0 +1,75 @@
+"""Whether a config is that of a run that exists, and what may change on the way.
+
+Owns design C1's answer to `train` on an existing run, and which keys a
+resumption may not change. Reads the run's saved config; writes nothing.
+"""
+
+from trainer import config as configs
+from trainer.config import Config
+from trainer.errors import ConfigError
+from trainer.run_folder import RunFolder
+
+# A run may be found at another address, and so may its data set if its pictures are the same.
+_ADDRESSES = ("run", "dataset.address")
+# What a start may not change: shapes of weights, order of the data, draws.
+_FIXED_ON_RESUME = {
+    "run": "it is the address that is resumed",
+    "seed": "it decides every draw and the order of the pictures",
+    "training.global_batch": "it decides the order of the pictures",
+    "dataset.lanes": "it decides the order of the pictures",
+    "dataset.size_px": "it decides the shapes of the weights",
+    "dataset.source": "the pictures of a run stay the same",
+    "dataset.crop": "the pictures of a run stay the same",
+    "dataset.encoding": "the pictures of a run stay the same",
+    "dataset.val_fraction": "the pictures of a run stay the same",
+    "model.architecture": "it decides the shapes of the weights",
+    "model.base_channels": "it decides the shapes of the weights",
+    "model.max_channels": "it decides the shapes of the weights",
+    "model.latent_dim": "it decides the shapes of the weights",
+    "model.latent_distribution": "the networks have learned this one",
+    "model.generator_norm": "it decides which weights there are",
+    "model.discriminator_norm": "it decides which weights there are",
+    "model.picture_scale": "the networks have learned this one",
+}
+
+
+def refuse_changes(before: Config, after: Config) -> None:
+    """Raises ConfigError where a resumption would change what a run is."""
+    changed = configs.differences(before, after)
+    for key, reason in _FIXED_ON_RESUME.items():
+        if key in changed:
+            old, new = changed[key]
+            raise ConfigError(
+                f"{key} cannot change from {old!r} to {new!r} on resume: {reason}",
+                expected="the same value as in the run's config.yaml",
+                remedy=f"leave it out, or train a new run: catgan train CONFIG {key}={new} run=…",
+            )
+
+
+def same_config(config: Config, folder: RunFolder) -> Config:
+    """Returns the run's own config if `config` is the same but for what was left open."""
+    saved = configs.from_text(folder.read_config(), where=f"the config of {folder.address}")
+    config, saved = (c.model_copy(update={"run": folder.address}) for c in (config, saved))
+    changed = configs.differences(saved, _resolved_like(config, saved))
+    keys = sorted(key for key in changed if key not in _ADDRESSES)
+    if keys:
+        shown = ", ".join(f"{k} ({changed[k][0]!r} there, {changed[k][1]!r} now)" for k in keys[:6])
+        overrides = " ".join(f"{k}={changed[k][1]}" for k in keys[:6])
+        raise ConfigError(
+            f"{folder.address} holds a run with another config: {shown}"
+            + (f" and {len(keys) - 6} more keys" if len(keys) > 6 else ""),
+            expected="the config of that run, which goes on with it",
+            remedy=f"go on with it: catgan resume {folder.address} {overrides}; "
+            "or give the new run a folder of its own: run=…",
+        )
+    update = {"address": config.dataset.address or saved.dataset.address}
+    return saved.model_copy(update={"dataset": saved.dataset.model_copy(update=update)})
+
+
+def _resolved_like(config: Config, saved: Config) -> Config:
+    """Fills in what the saved config chose and this one leaves open."""
+    dataset = config.dataset
+    if not dataset.lanes:
+        dataset = dataset.model_copy(update={"lanes": saved.dataset.lanes})
+    precision = saved.precision if config.precision == "auto" else config.precision
+    return config.model_copy(update={"dataset": dataset, "precision": precision})

@@ -1,0 +1,271 @@
+"""The function that every training process runs.
+
+Owns the order in which a start is put together: model, restore, stream,
+callbacks, fit, end. Cannot tell who started it: a local run is a cluster run
+of world size one.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trainer import checkpoint
+from trainer.callbacks.base import closing
+from trainer.callbacks.checkpointing import Checkpointing
+from trainer.callbacks.data_wait import DataWait
+from trainer.callbacks.ending import Ending
+from trainer.callbacks.memory import is_out_of_memory, out_of_memory_error
+from trainer.callbacks.metrics import Metrics
+from trainer.callbacks.nonfinite import NonFinite
+from trainer.callbacks.pace import TrainingClock
+from trainer.callbacks.preemption import Preemption, StopRequests
+from trainer.callbacks.progress_bar import ProgressBar
+from trainer.callbacks.run_record import RunProgress
+from trainer.callbacks.sampling import Sampling
+from trainer.callbacks.schedule import Due, Schedule
+from trainer.callbacks.tensorboard import TensorBoard
+from trainer.config import Config, to_yaml
+from trainer.data.order import rows_of
+from trainer.data.stream import Dataset
+from trainer.distribution import Distribution
+from trainer.errors import CatganError
+from trainer.gan.build import build_gan
+from trainer.gan.export import save_generator
+from trainer.gan.gan import GAN
+from trainer.run_folder import MetricsLog, RunFolder
+
+log = logging.getLogger("catgan")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a worker is told by whoever started it.
+
+    Attributes:
+        distribution: Rank and world size, and how replicas are summed.
+        stops: Reasons to stop that come from outside.
+        jit: Compile the step with XLA.
+        eager: Do not trace the step.
+    """
+
+    distribution: Distribution = field(default_factory=Distribution)
+    stops: StopRequests = field(default_factory=StopRequests)
+    jit: bool = False
+    eager: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a start ended.
+
+    Attributes:
+        status: `finished` or `stopped`.
+        step: The last finished step, of which there is a checkpoint.
+        cause: Why it ended, in one line.
+    """
+
+    status: str
+    step: int
+    cause: str
+
+
+def run(
+    config: Config,
+    folder: RunFolder,
+    dataset: Dataset,
+    begun: checkpoint.Begun,
+    context: Context,
+    extra_callbacks: Callable[[GAN], list] = lambda gan: [],
+) -> Result:
+    """Trains from where `begun` stands until the run is finished or asked to stop.
+
+    Args:
+        config: Resolved: lanes and precision chosen.
+        folder: The run folder, already claimed.
+        dataset: Open.
+        begun: The claimed start and what it goes on from.
+        context: See `Context`.
+        extra_callbacks: More callbacks, for the model that was built.
+
+    Raises:
+        TrainingError: Non-finite losses, or out of memory.
+        CatganError: Storage, data or checkpoint trouble that did not pass.
+    """
+    rows = rows_of(
+        context.distribution.rank,
+        context.distribution.world_size,
+        config.dataset.lanes,
+        config.training.global_batch,
+    )
+    gan = build_gan(
+        config, context.distribution, rows=rows, jit=context.jit, run_eagerly=context.eager
+    )
+    gan.logs_to_fit = False
+    if begun.checkpoint:
+        gan.load_state(begun.checkpoint.load(), begun.first_step)
+    started = _Start(config, folder, dataset, begun, context, gan)
+    if gan.step < config.training.steps:
+        started.fit(extra_callbacks(gan))
+    return started.finish()
+
+
+class _Start:
+    """One start of a run: its stream, callbacks and end."""
+
+    def __init__(self, config, folder, dataset, begun, context, gan) -> None:
+        self._config: Config = config
+        self._folder: RunFolder = folder
+        self._dataset: Dataset = dataset
+        self._begun: checkpoint.Begun = begun
+        self._context: Context = context
+        self._gan: GAN = gan
+        self._schedule = Schedule.of(config, dataset.train_count)
+        meta = begun.checkpoint.meta if begun.checkpoint else {}
+        self._clock = TrainingClock(float(meta.get("secs", 0.0)))
+        self._wait = DataWait()
+        gan.steps_this_call = self._steps_this_call
+
+    def _steps_this_call(self, step: int) -> int:
+        most = self._config.training.steps_per_call
+        return min(most, self._schedule.next_boundary(step) - step)
+
+    def fit(self, extra: list) -> None:
+        """Runs Keras' fit until a callback stops it."""
+        config = self._config
+        rows = MetricsLog(self._folder, self._begun.start, self._begun.first_step)
+        store = checkpoint.CheckpointStore(
+            self._folder,
+            self._begun.start,
+            keep_last=config.checkpoint.keep_last,
+            keep_every_steps=config.checkpoint.keep_every_steps,
+            before_publish=lambda step: rows.flush(),
+        )
+        with store:
+            callbacks = [*extra, *self._callbacks(rows, store)]
+            with closing(callbacks):
+                self._fit(callbacks)
+            rows.flush()
+
+    def _fit(self, callbacks: list) -> None:
+        config, distribution = self._config, self._context.distribution
+        batches = self._dataset.batches(
+            seed=config.seed,
+            global_batch=config.training.global_batch,
+            lanes=config.dataset.lanes,
+            rank=distribution.rank,
+            world_size=distribution.world_size,
+            first_step=self._gan.step,
+        )
+        try:
+            self._gan.fit(self._wait.measured(batches), epochs=1, verbose=0, callbacks=callbacks)
+        except CatganError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory() from error
+            raise self._dataset.explain(error) from error
+
+    def _callbacks(self, rows: MetricsLog, store: checkpoint.CheckpointStore) -> list:
+        """All callbacks, in the order in which they act after a call."""
+        config, secs = self._config, lambda: self._clock.secs
+        batch, total = config.training.global_batch, self._schedule.total_steps
+        nonfinite = NonFinite(config, self._folder.address, lambda: self._last_good(store))
+        board = (
+            [TensorBoard(self._folder.folder, self._begun.start)] if config.log.tensorboard else []
+        )
+        samples = Sampling(
+            self._folder.folder,
+            config,
+            self._due(self._schedule.samples),
+            secs,
+            self._real_pictures,
+            lambda step, grid: [b.grid(step, grid) for b in board],
+        )
+        metrics = Metrics(
+            rows,
+            self._due(self._schedule.metrics),
+            secs,
+            batch,
+            self._wait.secs,
+            lambda row: [b.row(row) for b in board],
+        )
+        saving = Checkpointing(
+            store, self._due(self._schedule.checkpoint), self._meta, secs, nonfinite.check
+        )
+        return [
+            ProgressBar(config, self._wait.secs),
+            metrics,
+            nonfinite,
+            saving,
+            samples,
+            *board,
+            RunProgress(self._folder, self._begun.start, batch),
+            Preemption(self._context.stops),
+            Ending(total),
+        ]
+
+    def _due(self, cadence) -> Due:
+        return Due(cadence, self._schedule.total_steps, self._clock.secs)
+
+    def _last_good(self, store: checkpoint.CheckpointStore) -> int | None:
+        if store.last_published is not None:
+            return store.last_published
+        return self._begun.first_step if self._begun.checkpoint else None
+
+    def _meta(self, step: int) -> dict[str, Any]:
+        return {
+            "step": step,
+            "images_seen": step * self._config.training.global_batch,
+            "secs": self._clock.secs,
+            "seed": self._config.seed,
+            "fingerprint": self._dataset.fingerprint,
+            "config": to_yaml(self._config),
+        }
+
+    def _real_pictures(self, count: int) -> np.ndarray:
+        return self._dataset.pictures("train", np.arange(min(count, self._dataset.train_count)))
+
+    def _out_of_memory(self) -> CatganError:
+        config, model = self._config, self._config.model
+        tried = config.training.micro_batch or self._gan.draws.count
+
+        def fits(micro_batch: int) -> bool:
+            smaller = config.training.model_copy(update={"micro_batch": micro_batch})
+            return _step_fits(config.model_copy(update={"training": smaller}), tried)
+
+        has_norm = (
+            "batch" in (model.generator_norm, model.discriminator_norm)
+            or model.architecture == "seed2018"
+        )
+        return out_of_memory_error(tried, fits, has_batch_norm=has_norm)
+
+    def finish(self) -> Result:
+        """Leaves behind what a finished run has, and says how this start ended."""
+        step, total = self._gan.step, self._schedule.total_steps
+        if step < total:
+            return Result("stopped", step, self._context.stops.cause() or "asked to stop")
+        save_generator(self._gan.ema_generator, self._folder.folder)
+        return Result("finished", step, f"all {total:,} steps are done")
+
+
+def _step_fits(config: Config, rows: int) -> bool:
+    """Runs one step with penalties on grey pictures; says whether memory sufficed."""
+    import keras
+    import tensorflow as tf
+
+    keras.backend.clear_session(free_memory=True)
+    size = config.dataset.size_px
+    try:
+        gan = build_gan(config, rows=np.arange(rows))
+        gan.train_step(
+            (tf.zeros([rows, size, size, 3], tf.uint8), tf.constant(0, tf.int64)),
+            with_penalty=True,
+        )
+        return True
+    except Exception as error:
+        if is_out_of_memory(error):
+            return False
+        raise
