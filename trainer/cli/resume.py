@@ -1,0 +1,52 @@
+"""`catgan resume`: goes on with a run from its address alone.
+
+Owns reading the command line; what may be overridden and where a run goes on
+from is decided in `trainer.launch.local`.
+"""
+
+import click
+
+from trainer.cli.answer import begin, json_option
+from trainer.errors import ConfigError
+
+
+@click.command("resume")
+@click.argument("run", metavar="RUN")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--from",
+    "from_step",
+    metavar="STEP",
+    help="Go on from this checkpoint, e.g. step-000012000; what came after it no longer counts.",
+)
+@json_option
+def resume(run: str, overrides: tuple[str, ...], from_step: str | None, as_json: bool) -> None:
+    """Go on with a run from its newest whole checkpoint.
+
+    RUN is the run's folder or gs://bucket/prefix; its config lies there. More
+    steps, other intervals or rates can be given as KEY=VALUE and are recorded
+    in the run's history. What would change the networks, the order of the
+    pictures or the seed is refused.
+    """
+    from trainer.run_folder import split_run_address
+    from trainer.run_folder.names import parse_step
+
+    if run.endswith((".yaml", ".yml")):
+        raise ConfigError(
+            f"{run} is a config, not a run",
+            expected="the address of a run folder, e.g. runs/cats64",
+            remedy=f"catgan train {run} goes on with the run that this config names",
+        )
+    address, named = split_run_address(run)
+    step = named if from_step is None else parse_step(from_step)
+    if named is not None and step != named:
+        raise ConfigError(
+            f"{run} names one checkpoint and --from {from_step} another",
+            expected="one of the two",
+            remedy=f"catgan resume {address} --from {from_step}",
+        )
+    begin(tensorflow=True)
+    from trainer.cli.outcome import tell
+    from trainer.launch import local
+
+    tell(local.resume(address, overrides, local.Options(from_step=step)), as_json=as_json)

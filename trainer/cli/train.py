@@ -1,0 +1,156 @@
+"""`catgan train`: a config, or nothing but pictures.
+
+Owns reading the command line. The choice of settings for bare pictures is
+`trainer.presets`, the table of a dry run `trainer.summary`, training itself
+`trainer.launch.local`.
+"""
+
+from pathlib import Path
+
+import click
+
+from trainer.cli.answer import begin, json_option
+from trainer.config import Config
+from trainer.errors import ConfigError
+
+
+@click.command("train")
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
+@click.option(
+    "--pictures",
+    metavar="DIR",
+    help="A folder, zip or tar file of pictures. No CONFIG then: settings are chosen from them "
+    "and written to a file.",
+)
+@click.option(
+    "--run",
+    "--out",
+    "run",
+    metavar="ADDRESS",
+    help="The run folder: a path or gs://bucket/prefix. The same as run=ADDRESS.",
+)
+@click.option(
+    "--crop",
+    type=click.Choice(["none", "center", "face", "landmarks"]),
+    help="With --pictures: how a picture becomes square. [default: center]",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be trained; write nothing.")
+@click.option("--keys", is_flag=True, help="Show every key of a config, its default and meaning.")
+@json_option
+def train(
+    words: tuple[str, ...],
+    pictures: str | None,
+    run: str | None,
+    crop: str | None,
+    dry_run: bool,
+    keys: bool,
+    as_json: bool,
+) -> None:
+    """Train a run in this process, or go on with it if it exists.
+
+    CONFIG is a YAML file such as configs/debug.yaml; KEY=VALUE, for example
+    training.steps=1000, replaces one of its keys. Ctrl-C ends the run after a
+    checkpoint; the same command goes on from there. The run's address goes to
+    standard output.
+    """
+    if keys:
+        from trainer.cli.keys import show_keys
+
+        show_keys(as_json=as_json)
+        return
+    if pictures is not None:
+        _train_pictures(pictures, words, run, crop, dry_run=dry_run, as_json=as_json)
+        return
+    if crop is not None:
+        raise click.UsageError("--crop goes with --pictures; with a config write dataset.crop=…")
+    if not words:
+        raise click.UsageError(
+            "there is neither a CONFIG nor --pictures DIR. Try 'catgan train configs/debug.yaml'."
+        )
+    path, *overrides = words
+    config = load_config(path, [*overrides, *_run_override(run)])
+    if dry_run:
+        _dry_run(config, as_json=as_json)
+    else:
+        _launch(config, as_json=as_json)
+
+
+def load_config(path: str, overrides: list[str]) -> Config:
+    """Reads the config a person named; raises ConfigError.
+
+    Args:
+        path: What stands where a config is asked for.
+        overrides: `key=value` items.
+    """
+    from trainer import config
+
+    if "=" in path and not Path(path).exists():
+        raise ConfigError(
+            f"{path!r} stands where the config's path was expected",
+            expected="the config first, then overrides",
+            remedy=f"catgan train configs/debug.yaml {path}",
+        )
+    if Path(path).is_dir():
+        raise ConfigError(
+            f"{path} is a folder, not a config",
+            expected="a YAML file",
+            remedy=f"for a folder of pictures: catgan train --pictures {path}; "
+            f"for a run: catgan resume {path}",
+        )
+    return config.load(path, overrides)
+
+
+def _run_override(run: str | None) -> list[str]:
+    # Quoted, because an override's value is read as YAML.
+    return [] if run is None else [f"run={_quoted(run)}"]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _train_pictures(
+    pictures: str,
+    overrides: tuple[str, ...],
+    run: str | None,
+    crop: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    if overrides and "=" not in overrides[0]:
+        raise click.UsageError(
+            f"with --pictures there is no CONFIG, but {overrides[0]!r} was given. "
+            "Write dataset.source: into the config instead of --pictures."
+        )
+    from trainer import presets
+
+    begin(tensorflow=True)
+    plan = presets.plan(pictures, run=run, crop=crop, overrides=overrides)
+    plan.tell(click.get_text_stream("stderr").write)
+    if dry_run:
+        _dry_run(plan.config, as_json=as_json)
+        return
+    plan.write()
+    _launch(plan.config, as_json=as_json)
+
+
+def _dry_run(config: Config, *, as_json: bool) -> None:
+    from trainer.cli.answer import give
+
+    begin(tensorflow=True)
+    from trainer import summary
+
+    found = summary.summarise(config)
+    if as_json:
+        give(summary.as_dict(found))
+    else:
+        click.echo(summary.render(found), nl=False)
+
+
+def _launch(config: Config, *, as_json: bool) -> None:
+    begin(config.log.file, tensorflow=True)
+    from trainer.cli.outcome import tell
+    from trainer.launch import local
+
+    tell(local.train(config), as_json=as_json)

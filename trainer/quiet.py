@@ -1,0 +1,54 @@
+"""Imports TensorFlow and Keras without their chatter.
+
+Owns the environment variables that count only before the import, and holding
+back what native code says while it is imported and while it first looks for
+devices: those lines come before any setting of TensorFlow counts. Does not own
+our own log lines, see `trainer.console`.
+"""
+
+import os
+import sys
+from types import ModuleType
+
+from trainer.console import silenced_stderr
+
+
+def prepare_environment(*, verbose: bool = False) -> None:
+    """Sets what TensorFlow reads once, when it is imported. A value already set stays.
+
+    oneDNN is switched on because TensorFlow leaves it off on CPUs without AVX-512 VNNI,
+    where it makes a training step about a third faster.
+
+    Args:
+        verbose: Leave TensorFlow's own log lines on.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def import_tensorflow(*, verbose: bool = False) -> ModuleType:
+    """Imports TensorFlow and Keras and lets TensorFlow look for devices, in silence.
+
+    Later imports anywhere find the modules loaded. What was held back is shown if the
+    import fails, because then it says why.
+
+    Args:
+        verbose: Hold nothing back.
+
+    Returns:
+        The module `tensorflow`.
+    """
+    prepare_environment(verbose=verbose)
+    if "tensorflow" in sys.modules and "keras" in sys.modules:
+        return sys.modules["tensorflow"]
+    with silenced_stderr(enabled=not verbose):
+        import keras  # noqa: F401  (imports native code of its own)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    if not verbose:
+        tf.get_logger().setLevel("ERROR")
+        tf.autograph.set_verbosity(0)
+    return tf
