@@ -125,7 +125,7 @@ class _Start:
         self._schedule = Schedule.of(config, dataset.train_count)
         meta = begun.checkpoint.meta if begun.checkpoint else {}
         self._clock = TrainingClock(float(meta.get("secs", 0.0)))
-        self._wait = DataWait()
+        self._wait = DataWait(config.deterministic)
         gan.steps_this_call = self._steps_this_call
 
     def _steps_this_call(self, step: int) -> int:
