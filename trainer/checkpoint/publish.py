@@ -82,7 +82,7 @@ class Publisher:
         """Saves a checkpoint; returns False where the step had one that counts already.
 
         Raises:
-            CheckpointError: A later start began before this step; the message says which.
+            CheckpointError: A later start took over; the message says which.
             StorageError: It could not be written. The checkpoints before it are untouched.
         """
         step = snapshot.step
@@ -102,23 +102,25 @@ class Publisher:
         """Returns the generation that our manifest may replace, None where one counts.
 
         Raises:
-            CheckpointError: A later start began before this step.
+            CheckpointError: A later start took over.
         """
         record = self._run.read_record()
         starts = record.starts if record else ()
-        later = rule.superseded_by(step, self._start, starts)
-        if later is not None:
-            own = next((s for s in starts if s.number == self._start), None)
-            raise taken_over(own or StartRecord(number=self._start, token=""), later)
         try:
             found, generation = fetch_manifest(self._run, step)
+            if rule.superseded_by(step, found.start, starts) is None:
+                return None
         except storage.NotFound:
-            return storage.ABSENT
+            generation = storage.ABSENT
         except CheckpointError as error:
             _log.warning("replacing a manifest that cannot be read: %s", error.what)
             entry = self._run.folder.stat(manifest_name(step))
-            return entry.generation if entry else storage.ABSENT
-        return generation if rule.superseded_by(step, found.start, starts) else None
+            generation = entry.generation if entry else storage.ABSENT
+        later = rule.fenced_by(self._start, starts)
+        if later is not None:
+            own = next((s for s in starts if s.number == self._start), None)
+            raise taken_over(own or StartRecord(number=self._start, token=""), later)
+        return generation
 
     def _upload(self, snapshot: Snapshot) -> Manifest:
         """Writes all parts and returns the manifest that describes them."""

@@ -86,7 +86,7 @@ class Retention:
             for step in self._over(known, found, starts, published, best)
             if self._delete(found[step], *known[step])
         ]
-        self._clear_orphans(found, known, starts, published)
+        self._clear_orphans(found, known)
         return deleted
 
     def _manifests(
@@ -153,21 +153,15 @@ class Retention:
         self,
         found: Mapping[int, StepFiles],
         known: Mapping[int, tuple[Manifest, storage.Generation]],
-        starts: Sequence[StartRecord],
-        published: int,
     ) -> None:
         for step, files in found.items():
+            if files.manifest is not None and step not in known:
+                continue  # its manifest cannot be read: nobody knows what it names
             referenced = {part.name for part in known[step][0].parts} if step in known else set()
             for name in files.part_bytes:
                 start = parse_part_name(name)
                 if start is not None and rule.is_orphan(
-                    step,
-                    start,
-                    starts,
-                    own_start=self._start,
-                    published=published,
-                    referenced=name in referenced,
-                    has_manifest=files.manifest is not None,
+                    start, own_start=self._start, referenced=name in referenced
                 ):
                     _log.info("deleting %s of %s, never published", name, step_name(step))
                     self._run.folder.delete(f"{names.checkpoint_folder(step)}/{name}")

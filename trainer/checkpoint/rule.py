@@ -73,6 +73,16 @@ def counts(step: int, start: int, starts: Iterable[Start], *, whole: bool) -> bo
     return whole and superseded_by(step, start, starts) is None
 
 
+def fenced_by(start: int, starts: Iterable[_AnyStart]) -> _AnyStart | None:
+    """Returns the first later start that has settled, or None: whoever is fenced publishes nothing.
+
+    Also a step at or below the later start's first one: that start went on from what was
+    published, and may have deleted the step since, with its parts.
+    """
+    later = [other for other in starts if other.number > start and other.first_step is not None]
+    return min(later, key=lambda other: other.number, default=None)
+
+
 def may_delete(start: int, starts: Iterable[Start]) -> bool:
     """Returns whether a start may delete anything: nobody has claimed the run after it.
 
@@ -104,33 +114,16 @@ def kept_steps(
     return kept
 
 
-def is_orphan(
-    step: int,
-    start: int,
-    starts: Iterable[Start],
-    *,
-    own_start: int,
-    published: int,
-    referenced: bool,
-    has_manifest: bool,
-) -> bool:
+def is_orphan(start: int, *, own_start: int, referenced: bool) -> bool:
     """Returns whether a part can never belong to a checkpoint that counts.
 
-    Either its start has lost that step to a later one for good; or it is what a kill or an
-    error left in the middle of a save or of a deletion, for a start publishes its
-    checkpoints in order and a later one has been published since.
+    True of every part that no manifest names, of this start and those before it, once this
+    start has published and does not save at the moment: earlier starts are fenced out, and
+    what they left is from a kill in the middle of a save or of a deletion.
 
     Args:
-        step: Of the folder that the part lies in.
         start: Number of the start in the part's name.
-        starts: All starts of the run.
         own_start: Number of the start that asks.
-        published: The step that the asking start published last.
-        referenced: Whether the manifest beside the part names it.
-        has_manifest: Whether there is a manifest beside it at all, readable or not.
+        referenced: Whether the manifest beside the part names it, or might.
     """
-    if referenced or start > own_start:
-        return False
-    if superseded_by(step, start, starts) is not None:
-        return True
-    return not has_manifest and (start < own_start or step < published)
+    return not referenced and start <= own_start
