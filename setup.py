@@ -20,6 +20,7 @@ setup(
         "click>=8.1,<9",
         "google-cloud-storage>=3.4,<4",
         "google-crc32c>=1.5,<2",
+        "importlib-resources>=5",  # tensorflow-datasets needs it and does not say so
         "keras>=3.15,<3.16",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10,<5",

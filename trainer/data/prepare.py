@@ -1,52 +1,314 @@
-"""From a source of pictures to a data set."""
+"""From a source of pictures to a data set.
+
+Owns the steps and what a person is told on the way: list, convert, leave out
+near-duplicates, deal to shards, publish. Each step has a module of its own.
+
+The result is a function of the source and the options: neither the order in
+which a folder lists its files, nor the number of workers, nor interruptions
+change a byte. What has been converted is kept in a work folder until the
+manifest is written, so that the same command goes on where it stopped.
+"""
 
 import hashlib
-import io
-from collections.abc import Callable
-
-import PIL
-from PIL import Image
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
 
 from trainer import storage
-from trainer.data.drawn import draw_cat
+from trainer.data import crop, decode, dedup, encode
+from trainer.data.convert import Recipe, Task
+from trainer.data.exclude import ExcludeList, read_exclude_list
+from trainer.data.finished import find_finished, listing_of, refuse_foreign
+from trainer.data.ledger import KEPT, NO_PICTURE, REJECTED, Ledger
+from trainer.data.naming import MAX_NOTE_BYTES, is_licence
 from trainer.data.options import PrepareOptions
-from trainer.data.shards import (
-    MANIFEST_NAME, Counts, Manifest, Resize, Shard, SourceInfo, fingerprint, frame, shard_name,
-    write_example,
-)
-from trainer.data.tfds_files import metadata_files
+from trainer.data.pool import convert_with_workers
+from trainer.data.publish import write_lists, write_manifest, write_shards
+from trainer.data.reading import read
+from trainer.data.rejection import REMEDIES, Rejected
+from trainer.data.shards import Counts, Encoding, Manifest, Resize, Shard, SourceInfo, fingerprint
+from trainer.data.source import Item, Ref, Source, open_source
+from trainer.data.workplace import disk_errors, held, remove_work, work_folder
+from trainer.errors import ConfigError, DataError, InterruptedRun
+
+_log = logging.getLogger("catgan.data")
+
+_SIZES_PX = (512, 256, 128, 64, 32, 16, 8)
 
 
-def prepare(source: str, address: str, options: PrepareOptions | None = None,
-            progress: Callable | None = None) -> Manifest:
-    """Makes a data set; see the options. Returns its manifest."""
+@dataclass(frozen=True)
+class Status:
+    """Where `prepare` stands.
+
+    Attributes:
+        phase: `listing`, `converting`, `comparing` or `writing`.
+        done: Files or pictures done in this phase.
+        total: How many there are, None while they are still being listed.
+        kept: Pictures converted so far.
+        rejected: Files rejected so far.
+    """
+
+    phase: str
+    done: int
+    total: int | None
+    kept: int = 0
+    rejected: int = 0
+
+
+Report = Callable[[Status], None]
+
+
+def prepare(
+    source: str,
+    address: str,
+    options: PrepareOptions | None = None,
+    progress: Report | None = None,
+) -> Manifest:
+    """Makes a data set, or goes on making it, or finds it made already.
+
+    Args:
+        source: See `source.open_source`.
+        address: Folder or `gs://bucket/prefix` of the data set.
+        options: What to make.
+        progress: Called often with where it stands.
+
+    Returns:
+        The manifest of the finished data set.
+
+    Raises:
+        ConfigError: An option, an address or the exclude list is wrong, or the
+            address holds something else.
+        DataError: The source is missing, damaged, or gives no picture.
+        StorageError: Something cannot be read or written.
+        InterruptedRun: Ctrl-C; what is done is kept.
+    """
     options = options or PrepareOptions()
-    count = int(source.split(":")[1])
-    folder = storage.open_folder(address)
-    shards: list[Shard] = []
-    held = round(count * options.val_fraction)
-    for split, names in (("train", range(held, count)), ("validation", range(held))):
-        parts = 16 if len(names) >= 16 else min(1, len(names))
-        for k in range(parts):
-            out = []
-            for i in names[len(names) * k // parts : len(names) * (k + 1) // parts]:
-                pixels = draw_cat(i, 0, options.size_px)
-                b = io.BytesIO()
-                Image.fromarray(pixels).save(b, "png")
-                data = pixels.tobytes() if options.encoding == "raw" else b.getvalue()
-                out.append(frame(write_example(data, f"drawn-{i:06d}")))
-            data = b"".join(out)
-            name = shard_name(split, k, parts)
-            folder.write(name, data)
-            shards.append(Shard(name=name, split=split, records=len(out), bytes=len(data),
-                                sha256=hashlib.sha256(data).hexdigest()))
-    manifest = Manifest(
-        size_px=options.size_px, encoding=options.encoding,
-        resize=Resize(filter="box", library=f"pillow {PIL.__version__}"), crop=options.crop,
-        source=SourceInfo(address=source), options=options.that_matter(),
-        counts=Counts(train=count - held, validation=held), shards=shards,
-        fingerprint=fingerprint(options.size_px, options.encoding, shards))
-    for name, body in metadata_files(manifest).items():
-        folder.write(name, body)
-    folder.write(MANIFEST_NAME, manifest.to_json())
+    target = storage.open_folder(address)
+    excluded = read_exclude_list(options.exclude)
+    work = work_folder(target)
+    opened = open_source(source, work, skip=target.address if target.is_local else None)
+    if opened.address == target.address:
+        raise ConfigError(
+            f"{address} is both the source and the data set",
+            remedy="give the data set a folder of its own",
+        )
+    wanted = {**options.that_matter(), "exclude": excluded.digest}
+    if (manifest := find_finished(target, opened, wanted)) is not None:
+        _log.info("%s is prepared already: nothing to do", target.address)
+        return manifest
+    refuse_foreign(target)
+    job = _Job(opened, target, options, excluded, wanted, work, progress or (lambda status: None))
+    try:
+        with held(work):
+            manifest = job.run()
+    except KeyboardInterrupt as interrupt:
+        raise InterruptedRun(
+            f"interrupted with {job.kept:,} pictures converted",
+            remedy="run the same command again: it goes on where it stopped",
+        ) from interrupt
+    except DataError:
+        if job.kept == 0:
+            remove_work(work)
+        raise
+    remove_work(work)
     return manifest
+
+
+class _Job:
+    def __init__(
+        self,
+        source: Source,
+        target: storage.Folder,
+        options: PrepareOptions,
+        excluded: ExcludeList,
+        wanted: dict[str, Any],
+        work: Path,
+        progress: Report,
+    ) -> None:
+        self._source, self._target, self._options = source, target, options
+        self._excluded, self._wanted, self._work = excluded, wanted, work
+        self._progress = progress
+        self._recipe = Recipe(options.size_px, options.crop, options.encoding, options.dedup)
+        self._licence: str | None = None
+        self.kept = 0
+
+    def run(self) -> Manifest:
+        identity = json.dumps([self._source.address, self._wanted, _versions(), 1], sort_keys=True)
+        with disk_errors(self._work):
+            ledger = Ledger(self._work, hashlib.sha256(identity.encode()).hexdigest())
+        try:
+            listing = self._list(ledger)
+            self._convert(ledger)
+            if self._options.dedup:
+                self._leave_out_duplicates(ledger)
+            self._must_have_pictures(ledger)
+            shards = self._write(ledger)
+            write_lists(ledger, self._target)
+            manifest = self._manifest(ledger, shards, listing)
+            write_manifest(manifest, self._target)
+            return manifest
+        finally:
+            self.kept = ledger.count(KEPT)
+            ledger.close()
+
+    def _list(self, ledger: Ledger) -> str:
+        ledger.begin_listing()
+        digest = listing_of(self._noted(ledger))
+        ledger.end_listing()
+        return digest
+
+    def _noted(self, ledger: Ledger) -> Iterator[Item]:
+        for done, item in enumerate(self._source.items(), start=1):
+            ledger.add(item, excluded=item.name in self._excluded)
+            if is_licence(item.name) and item.ref[0] != "stream":
+                self._licence = self._licence or _text(item)
+            if done % 1000 == 0:
+                self._progress(Status("listing", done, None))
+            yield item
+
+    def _convert(self, ledger: Ledger) -> None:
+        tasks = _streamed(self._source, ledger) if self._source.streams else ledger.todo()
+        kept, rejected = ledger.count(KEPT), ledger.count(REJECTED)
+        total = ledger.count(0) + kept + rejected
+        if kept:
+            _log.info("going on: %d pictures are converted already", kept)
+        done = kept + rejected
+        for outcome in convert_with_workers(tasks, self._recipe, self._options.workers):
+            ledger.finish(outcome)
+            done += 1
+            kept += outcome.record is not None
+            rejected += bool(outcome.reason)
+            self._progress(Status("converting", done, total, kept, rejected))
+        ledger.commit()
+
+    def _leave_out_duplicates(self, ledger: Ledger) -> None:
+        seen, total = dedup.Duplicates(ledger.database), ledger.count(KEPT)
+        names = "SELECT name FROM items WHERE number = ?"
+        for done, (number, _, mark) in enumerate(ledger.signatures(), start=1):
+            first = seen.add(number, mark)
+            if first is not None:
+                name = ledger.database.execute(names, [first]).fetchone()[0]
+                ledger.reject(number, "duplicate", f"of {name}")
+            self._progress(Status("comparing", done, total))
+        ledger.commit()
+
+    def _must_have_pictures(self, ledger: Ledger) -> None:
+        if ledger.count(KEPT):
+            return
+        reasons = ledger.reasons()
+        if not reasons:
+            raise DataError(
+                f"{self._source.address} holds no pictures"
+                + (f", only {n:,} other files" if (n := ledger.count(NO_PICTURE)) else ""),
+                expected="files in JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIF format",
+                remedy="give the folder or archive that holds them (archives inside "
+                "folders are not opened)",
+            )
+        counted = "; ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        raise DataError(
+            f"none of the {sum(reasons.values()):,} files of {self._source.address} "
+            f"can be used: {counted}",
+            expected="at least one picture",
+            remedy=self._remedy(ledger, next(iter(reasons))),
+        )
+
+    def _remedy(self, ledger: Ledger, reason: str) -> str:
+        side = ledger.median_small_side()
+        if reason == "smaller than asked for" and side:
+            fitting = next((size for size in _SIZES_PX if size <= side), None)
+            if fitting:
+                return f"--size {fitting}: half of them are at least {side} px"
+        return REMEDIES[reason]
+
+    def _write(self, ledger: Ledger) -> tuple[Shard, ...]:
+        kept, rejected = ledger.count(KEPT), ledger.count(REJECTED)
+
+        def advance(done: int) -> None:
+            self._progress(Status("writing", done, kept, kept, rejected))
+
+        return write_shards(ledger, self._target, self._options.val_fraction, advance)
+
+    def _manifest(self, ledger: Ledger, shards: tuple[Shard, ...], listing: str) -> Manifest:
+        options = self._options
+        held_aside = sum(shard.records for shard in shards if shard.split == "validation")
+        counts = Counts(
+            train=ledger.count(KEPT) - held_aside,
+            validation=held_aside,
+            rejected=ledger.count(REJECTED),
+            not_pictures=ledger.count(NO_PICTURE),
+            reasons=ledger.reasons(),
+        )
+        return Manifest(
+            size_px=options.size_px,
+            encoding=cast(Encoding, options.encoding),
+            resize=_resize(self._source),
+            crop="drawn" if self._source.address.startswith("drawn:") else options.crop,
+            decoding=_settings(options),
+            source=SourceInfo(
+                address=self._source.address,
+                licence=self._licence or self._source.licence,
+                listing=listing,
+            ),
+            options=self._wanted,
+            versions=_versions(),
+            counts=counts,
+            shards=shards,
+            fingerprint=fingerprint(options.size_px, options.encoding, shards),
+        )
+
+
+def _streamed(source: Source, ledger: Ledger) -> Iterator[Task]:
+    tasks: dict[Ref, Task] = {}
+
+    def wanted(ref: Ref) -> bool:
+        task = ledger.task_of(ref)
+        if task is not None:
+            tasks[ref] = task
+        return task is not None
+
+    for ref, data in source.stream(wanted):
+        task = tasks.pop(ref)
+        yield Task(task.number, task.name, ref, task.landmarks, data, task.must_be_picture)
+
+
+def _text(item: Item) -> str | None:
+    if not 0 < item.size_bytes <= MAX_NOTE_BYTES:
+        return None
+    try:
+        return read(item.ref)[:2000].decode("utf-8", errors="replace").strip()
+    except Rejected:
+        return None
+
+
+def _versions() -> dict[str, str]:
+    packages = ("catgan", "pillow", "numpy", "opencv-python-headless")
+    return {package: version(package) for package in packages}
+
+
+def _resize(source: Source) -> Resize:
+    if source.address.startswith("drawn:"):
+        return Resize(filter="none: drawn at this size", library=f"pillow {version('pillow')}")
+    return Resize(filter=crop.FILTER_NAME, library=f"pillow {version('pillow')}")
+
+
+def _settings(options: PrepareOptions) -> dict[str, Any]:
+    """Returns the choices behind the options, for the manifest."""
+    settings: dict[str, Any] = {
+        **decode.DECODING,
+        options.encoding: encode.SETTINGS[options.encoding],
+    }
+    if options.crop == "landmarks":
+        from trainer.data import crop_landmarks
+
+        settings["landmarks"] = crop_landmarks.SETTINGS
+    if options.crop == "face":
+        from trainer.data import crop_face
+
+        settings["face"] = crop_face.SETTINGS
+    if options.dedup:
+        settings["dedup"] = dedup.SETTINGS
+    return settings

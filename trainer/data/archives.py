@@ -1,0 +1,145 @@
+"""Pictures in zip and tar files.
+
+Owns how members are listed and found. Nothing is ever unpacked to disk, so a
+member called `../x` or `/etc/x` is a label like any other; links and devices
+are refused.
+"""
+
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from trainer.data.decode import MAX_FILE_BYTES
+from trainer.data.naming import MAX_NOTE_BYTES, is_note
+from trainer.data.source import Item, Ref, Source
+from trainer.errors import DataError
+
+
+class ZipSource(Source):
+    """The members of a zip file, read by position."""
+
+    def __init__(self, path: Path, address: str | None = None) -> None:
+        self.address = address or str(path)
+        self._path = path
+
+    def items(self) -> Iterator[Item]:
+        """Yields every member; takes about half a kilobyte of memory for each."""
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                while archive.filelist:
+                    info = archive.filelist.pop()
+                    if not info.is_dir():
+                        yield self._item(info)
+                    archive.NameToInfo.pop(info.filename, None)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError) as error:
+            raise _damaged(self.address, error) from error
+        except OSError as error:
+            raise _unreadable(self.address, error) from error
+
+    def _item(self, info: zipfile.ZipInfo) -> Item:
+        refusal = None
+        if stat.S_ISLNK(info.external_attr >> 16):
+            refusal = ("link in an archive", "")
+        elif info.flag_bits & 0x1:
+            refusal = ("encrypted", "")
+        elif info.file_size > MAX_FILE_BYTES:
+            refusal = ("file too large", f"unpacks to {info.file_size:,} bytes")
+        ref: Ref = (
+            "zip",
+            str(self._path),
+            info.header_offset,
+            info.compress_type,
+            info.compress_size,
+            info.file_size,
+            info.CRC,
+        )
+        stamp = f"{info.file_size}:{info.CRC:08x}"
+        return Item(label(info.filename), ref, info.file_size, stamp, refusal)
+
+
+class TarSource(Source):
+    """The members of a tar file: by position, or in passing where it is compressed."""
+
+    def __init__(self, path: Path, address: str | None = None) -> None:
+        self.address = address or str(path)
+        self._path = path
+        with path.open("rb") as file:
+            first = file.read(6)
+        packed = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+        self.streams = first.startswith(packed)
+        self.lists_cheaply = not self.streams
+
+    def items(self) -> Iterator[Item]:
+        """Yields every member that is a file, or pretends to be a picture."""
+        for position, (archive, member) in enumerate(self._members()):
+            if member.isdir():
+                continue
+            yield self._item(archive, member, position)
+
+    def _item(self, archive: tarfile.TarFile, member: tarfile.TarInfo, position: int) -> Item:
+        refusal = None
+        if member.issym() or member.islnk():
+            refusal = ("link in an archive", f"to {member.linkname!r}")
+        elif not member.isreg() or member.issparse():
+            refusal = ("device in an archive", "" if member.isdev() else "sparse file")
+        elif member.size > MAX_FILE_BYTES:
+            refusal = ("file too large", f"{member.size:,} bytes")
+        ref: Ref = ("range", str(self._path), member.offset_data, member.size)
+        if self.streams and refusal is None:
+            ref = ("stream", position)
+            if member.size <= MAX_NOTE_BYTES and is_note(member.name):
+                ref = ("text", _read_member(archive, member).decode("latin-1"))
+        stamp = f"{member.size}:{member.mtime}"
+        return Item(label(member.name), ref, member.size, stamp, refusal)
+
+    def stream(self, wanted: Callable[[Ref], bool]) -> Iterator[tuple[Ref, bytes]]:
+        """Yields the wanted members' bytes, in the archive's order."""
+        for position, (archive, member) in enumerate(self._members()):
+            ref = ("stream", position)
+            if member.isreg() and wanted(ref):
+                yield ref, _read_member(archive, member)
+
+    def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+        try:
+            with (
+                tarfile.open(self._path, "r|*")
+                if self.streams
+                else tarfile.open(self._path, "r:") as archive
+            ):
+                while (member := archive.next()) is not None:
+                    archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
+                    yield archive, member
+        except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+            raise _damaged(self.address, error) from error
+        except OSError as error:
+            raise _unreadable(self.address, error) from error
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return file.read(MAX_FILE_BYTES + 1) if file else b""
+
+
+def label(name: str) -> str:
+    """Returns a member's name as a label: forward slashes, no way up, no root."""
+    parts = name.replace("\\", "/").split("/")
+    kept = "/".join(part for part in parts if part not in ("", ".", ".."))
+    return kept.encode("utf-8", errors="backslashreplace").decode() or "unnamed"
+
+
+def _damaged(address: str, error: Exception) -> DataError:
+    return DataError(
+        f"{address} is damaged: {error}",
+        expected="a whole archive",
+        remedy="download or pack it again",
+    )
+
+
+def _unreadable(address: str, error: OSError) -> DataError:
+    return DataError(
+        f"{address} cannot be read: {error.strerror or error}",
+        remedy="check that it is there and its permissions",
+    )

@@ -1,0 +1,91 @@
+"""A data set that is there already.
+
+Owns whether it is the one asked for, and what else may lie in its place.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from trainer import storage
+from trainer.data.publish import is_ours
+from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
+from trainer.data.source import Item, Source
+from trainer.errors import CatganError, ConfigError
+
+_log = logging.getLogger("catgan.data")
+
+
+def listing_of(items: Iterable[Item]) -> str:
+    """Returns a digest over names and sizes, whatever their order."""
+    total = 0
+    for item in items:
+        entry = hashlib.blake2b(f"{item.size_bytes}:{item.name}".encode(), digest_size=16)
+        total = (total + int.from_bytes(entry.digest())) % 2**128
+    return f"{total:032x}"
+
+
+def find_finished(
+    target: storage.Folder, source: Source, wanted: dict[str, Any]
+) -> Manifest | None:
+    """Returns the manifest of a finished data set that is the one asked for, None if there is none.
+
+    Raises:
+        ConfigError: There is another one, or the source has changed since.
+        DataError: Its manifest is damaged.
+    """
+    if not target.exists(MANIFEST_NAME):
+        return None
+    manifest = read_manifest(target)
+    both = f"give another address, or remove it first: {_removal(target)}"
+    other = {
+        f"{key} is {manifest.options.get(key)!r}, asked for {value!r}"
+        for key, value in wanted.items()
+        if manifest.options.get(key) != value
+    }
+    listing = _listing(source)
+    if listing is None and manifest.source.address != source.address:
+        other.add(f"source is {manifest.source.address}, asked for {source.address}")
+    if other:
+        raise ConfigError(
+            f"{target.address} holds a data set prepared otherwise: {'; '.join(sorted(other))}",
+            expected="the same options, or a new address",
+            remedy=both,
+        )
+    if listing is not None and manifest.source.listing != listing:
+        same = manifest.source.address == source.address
+        raise ConfigError(
+            f"{target.address} was prepared from "
+            + (f"{source.address} as it was before" if same else manifest.source.address),
+            expected=f"the files that {source.address} holds now",
+            remedy=both,
+        )
+    return manifest
+
+
+def _listing(source: Source) -> str | None:
+    if not source.lists_cheaply:
+        return None
+    try:
+        return listing_of(source.items())
+    except CatganError as error:
+        _log.warning("cannot tell whether the source has changed: %s", error.what)
+        return None
+
+
+def _removal(target: storage.Folder) -> str:
+    if target.is_local:
+        return f"rm -r {target.address}"
+    return f"gcloud storage rm -r {target.address}"
+
+
+def refuse_foreign(target: storage.Folder) -> None:
+    """Raises ConfigError where the address holds files that `prepare` did not write."""
+    for entry in target.list():
+        if not is_ours(entry.name):
+            raise ConfigError(
+                f"{target.address} is not empty and no data set: it holds {entry.name}",
+                expected="an empty or new folder or prefix",
+                remedy="give another address",
+            )

@@ -1,0 +1,299 @@
+"""What `prepare` has done so far, on disk.
+
+Owns the work folder: a SQLite table with a row for each item of the source,
+and one file with the records of converted pictures. Both outlive a kill at any
+moment; memory does not grow with the number of items. Does not decide
+anything about pictures.
+
+Rows refer only to bytes that were written before them, so after a kill the
+table is true and the file's end may hold bytes nobody refers to.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.data.convert import Outcome, Task
+from trainer.data.naming import LANDMARK_SUFFIX, kind_of
+from trainer.data.source import Item, Ref
+
+TODO, KEPT, REJECTED, NO_PICTURE = range(4)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, ref TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    number INTEGER PRIMARY KEY, name TEXT UNIQUE, place BLOB, ref TEXT, stamp TEXT,
+    listing INTEGER, must INTEGER, state INTEGER, reason TEXT DEFAULT '', detail TEXT DEFAULT '',
+    side_px INTEGER, offset INTEGER, bytes INTEGER, signature BLOB, attributes TEXT);
+CREATE INDEX IF NOT EXISTS by_place ON items (state, place, name);
+CREATE INDEX IF NOT EXISTS by_ref ON items (ref) WHERE substr(ref, 1, 9) = '["stream"';
+"""
+_COMMIT_EVERY = 200
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A converted picture: where its record lies."""
+
+    number: int
+    offset: int
+    bytes: int
+
+
+class Ledger:
+    """The work folder of one `prepare`.
+
+    Args:
+        folder: Made if need be.
+        identity: What this work is for; work for anything else is thrown away.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._records = (folder / "records.bin").open("a+b")
+        self.database = self._open(folder / "ledger.sqlite")
+        if self._fact("identity") not in (None, identity):
+            self._forget()
+        self._set_fact("identity", identity)
+        self._records.truncate(self._end_of_records())
+        self._records.seek(0, 2)
+        self._listing = int(self._fact("listing") or 0)
+        self._uncommitted = 0
+
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
+        database = sqlite3.connect(path)
+        # A kill of the process loses nothing; only the machine's own fall could.
+        database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
+        return database
+
+    def _fact(self, key: str) -> str | None:
+        row = self.database.execute("SELECT value FROM facts WHERE key = ?", [key]).fetchone()
+        return row[0] if row else None
+
+    def _set_fact(self, key: str, value: str) -> None:
+        self.database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", [key, value])
+        self.database.commit()
+
+    def _forget(self) -> None:
+        for table in ("facts", "notes", "items"):
+            self.database.execute(f"DELETE FROM {table}")
+        self.database.commit()
+
+    def _end_of_records(self) -> int:
+        query = "SELECT coalesce(max(offset + bytes), 0) FROM items"
+        return int(self.database.execute(query).fetchone()[0])
+
+    def close(self) -> None:
+        """Saves everything."""
+        self.commit()
+        self.database.close()
+        self._records.close()
+
+    def commit(self) -> None:
+        """Saves what has been done up to here."""
+        self._records.flush()
+        self.database.commit()
+        self._uncommitted = 0
+
+    # --- listing ---
+
+    def begin_listing(self) -> None:
+        """Starts a listing; items that do not come up in it will be forgotten.
+
+        Which pictures are duplicates depends on all of them, and is found anew.
+        """
+        self._listing += 1
+        self.database.execute(
+            "UPDATE items SET state = ?, reason = '', detail = '' WHERE reason = 'duplicate'",
+            [KEPT],
+        )
+        self._set_fact("listing", str(self._listing))
+
+    def add(self, item: Item, excluded: bool) -> None:
+        """Notes one item; work done on it earlier holds if the item has not changed."""
+        kind, ref = kind_of(item.name), json.dumps(item.ref)
+        if kind == "landmarks":
+            self.database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", [item.name, ref])
+        if kind in ("landmarks", "side file"):
+            self._put(item, ref, NO_PICTURE, "", "", must=False)
+        elif excluded:
+            self._put(item, ref, REJECTED, "excluded", "by the list", must=False)
+        elif item.refusal and kind == "picture":
+            self._put(item, ref, REJECTED, *item.refusal, must=True)
+        elif item.refusal:
+            self._put(item, ref, NO_PICTURE, "", "", must=False)
+        else:
+            self._put(item, ref, TODO, "", "", must=kind == "picture")
+
+    def _put(
+        self, item: Item, ref: str, state: int, reason: str, detail: str, *, must: bool
+    ) -> None:
+        name, copy = item.name, 1
+        find = "SELECT number, listing, stamp, state FROM items WHERE name = ?"
+        while row := self.database.execute(find, [name]).fetchone():
+            if row[1] != self._listing:
+                break
+            copy += 1  # archives may hold one name twice
+            name = f"{item.name}#{copy}"
+        if row and row[2] == item.stamp and (state == TODO) == (row[3] in (TODO, KEPT)):
+            change = "UPDATE items SET listing = ?, ref = ? WHERE number = ?"
+            self.database.execute(change, [self._listing, ref, row[0]])
+            return
+        place = hashlib.blake2b(name.encode(), digest_size=8).digest()
+        self.database.execute(
+            "INSERT OR REPLACE INTO items (name, place, ref, stamp, listing, must, state, reason,"
+            " detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [name, place, ref, item.stamp, self._listing, must, state, reason, detail],
+        )
+        self._tick()
+
+    def end_listing(self) -> None:
+        """Forgets what the source no longer has."""
+        self.database.execute("DELETE FROM items WHERE listing != ?", [self._listing])
+        self.commit()
+
+    def _tick(self) -> None:
+        self._uncommitted += 1
+        if self._uncommitted >= _COMMIT_EVERY:
+            self.commit()
+
+    # --- converting ---
+
+    def todo(self) -> Iterator[Task]:
+        """Yields the tasks still to do, in the order they were listed."""
+        last = 0
+        query = (
+            "SELECT number, items.name, items.ref, notes.ref, must FROM items LEFT JOIN notes"
+            f" ON notes.name = items.name || '{LANDMARK_SUFFIX}'"
+            " WHERE state = ? AND number > ? ORDER BY number LIMIT 256"
+        )
+        while rows := self.database.execute(query, [TODO, last]).fetchall():
+            for number, name, ref, note, must in rows:
+                yield Task(number, name, _ref(ref), _ref(note) if note else None, None, bool(must))
+            last = rows[-1][0]
+
+    def task_of(self, ref: Ref) -> Task | None:
+        """Returns the task for a streamed item, or None if there is nothing to do for it."""
+        row = self.database.execute(
+            "SELECT number, items.name, notes.ref, must FROM items LEFT JOIN notes"
+            f" ON notes.name = items.name || '{LANDMARK_SUFFIX}'"
+            " WHERE items.ref = ? AND substr(items.ref, 1, 9) = '[\"stream\"' AND state = ?",
+            [json.dumps(ref), TODO],
+        ).fetchone()
+        if row is None:
+            return None
+        return Task(row[0], row[1], ref, _ref(row[2]) if row[2] else None, None, bool(row[3]))
+
+    def finish(self, outcome: Outcome) -> None:
+        """Stores what became of a task."""
+        if outcome.record is not None:
+            offset = self._records.tell()
+            self._records.write(outcome.record)
+            self.database.execute(
+                "UPDATE items SET state = ?, offset = ?, bytes = ?, signature = ?, attributes = ?"
+                " WHERE number = ?",
+                [
+                    KEPT,
+                    offset,
+                    len(outcome.record),
+                    outcome.signature,
+                    outcome.attributes,
+                    outcome.number,
+                ],
+            )
+        elif outcome.reason:
+            self.reject(outcome.number, outcome.reason, outcome.detail, outcome.side_px)
+        else:
+            self._set_state(outcome.number, NO_PICTURE)
+        self._tick()
+
+    def reject(self, number: int, reason: str, detail: str, side_px: int | None = None) -> None:
+        """Leaves an item out."""
+        self.database.execute(
+            "UPDATE items SET state = ?, reason = ?, detail = ?, side_px = ? WHERE number = ?",
+            [REJECTED, reason, detail, side_px, number],
+        )
+
+    def _set_state(self, number: int, state: int) -> None:
+        self.database.execute("UPDATE items SET state = ? WHERE number = ?", [state, number])
+
+    # --- reading back ---
+
+    def count(self, state: int) -> int:
+        """Returns how many items are in a state."""
+        query = "SELECT count(*) FROM items WHERE state = ?"
+        return int(self.database.execute(query, [state]).fetchone()[0])
+
+    def reasons(self) -> dict[str, int]:
+        """Returns how many items were rejected for each reason, most frequent first."""
+        query = (
+            "SELECT reason, count(*) AS n FROM items WHERE state = ? GROUP BY reason"
+            " ORDER BY n DESC, reason"
+        )
+        return dict(self.database.execute(query, [REJECTED]).fetchall())
+
+    def median_small_side(self) -> int | None:
+        """Returns the median side of the pictures that were too small, if there are any."""
+        where = "FROM items WHERE state = ? AND reason = 'smaller than asked for'"
+        count = self.database.execute(f"SELECT count(*) {where}", [REJECTED]).fetchone()[0]
+        query = f"SELECT side_px {where} ORDER BY side_px LIMIT 1 OFFSET ?"
+        row = self.database.execute(query, [REJECTED, count // 2]).fetchone()
+        return row[0] if row else None
+
+    def kept_by_place(self, start: int, count: int) -> Iterator[Stored]:
+        """Yields pictures `start` to `start + count` of the shuffled order.
+
+        The order is by a hash of the id, so it depends on neither the source's
+        own order nor on who converted what.
+        """
+        rows = self.database.execute(
+            "SELECT number, offset, bytes FROM items WHERE state = ? ORDER BY place, name"
+            " LIMIT ? OFFSET ?",
+            [KEPT, count, start],
+        )
+        for row in rows:
+            yield Stored(*row)
+
+    def record(self, stored: Stored) -> bytes:
+        """Returns a framed record."""
+        self._records.flush()
+        self._records.seek(stored.offset)
+        data = self._records.read(stored.bytes)
+        self._records.seek(0, 2)
+        return data
+
+    def signatures(self) -> Iterator[tuple[int, str, bytes]]:
+        """Yields number, name and signature of the kept pictures, by name."""
+        last = ""
+        query = (
+            "SELECT number, name, signature FROM items WHERE state = ? AND name > ?"
+            " ORDER BY name LIMIT 256"
+        )
+        while rows := self.database.execute(query, [KEPT, last]).fetchall():
+            yield from rows
+            last = rows[-1][1]
+
+    def rejected(self) -> Iterator[tuple[str, str, str]]:
+        """Yields name, reason and detail of what was left out, by name."""
+        yield from self.database.execute(
+            "SELECT name, reason, detail FROM items WHERE state = ? ORDER BY name", [REJECTED]
+        )
+
+    def attributes(self) -> Iterator[str]:
+        """Yields the attributes of kept pictures, by name."""
+        rows = self.database.execute(
+            "SELECT attributes FROM items WHERE state = ? AND attributes IS NOT NULL ORDER BY name",
+            [KEPT],
+        )
+        for (line,) in rows:
+            yield line
+
+
+def _ref(text: str) -> Ref:
+    return tuple(json.loads(text))

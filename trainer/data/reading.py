@@ -1,0 +1,102 @@
+"""How the bytes of one item are read, in whichever process converts it.
+
+Owns the kinds of reference that sources give: `("file", path)`, `("range",
+path, offset, size)`, `("zip", path, header fields)`, `("bucket", address,
+name)`, `("text", text)`. Nothing here opens a path that a file of the source
+named: archives are read by position, never unpacked.
+"""
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from trainer import storage
+from trainer.data.decode import MAX_FILE_BYTES
+from trainer.data.rejection import Rejected
+from trainer.data.source import Ref
+
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+
+
+def read(ref: Ref) -> bytes:
+    """Returns the bytes that `ref` stands for, at most one more than the limit of `decode`.
+
+    Raises:
+        Rejected: They cannot be read.
+        StorageError: A bucket failed for longer than its deadline.
+    """
+    kind, *values = ref
+    try:
+        return _READERS[kind](*values)
+    except FileNotFoundError as error:
+        raise Rejected("unreadable", "it has gone since the source was listed") from error
+    except OSError as error:
+        raise Rejected("unreadable", str(error.strerror or error)) from error
+
+
+def _read_file(path: str) -> bytes:
+    # Not blocking, in case a pipe has taken the file's place since it was listed.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        return file.read(MAX_FILE_BYTES + 1)
+
+
+def _read_range(path: str, offset: int, size: int) -> bytes:
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        data = file.read(min(size, MAX_FILE_BYTES + 1))
+    if len(data) < min(size, MAX_FILE_BYTES + 1):
+        raise Rejected("cut short", f"the archive ends after {len(data):,} of {size:,} bytes")
+    return data
+
+
+def _read_zip(path: str, offset: int, method: int, packed: int, size: int, crc: int) -> bytes:
+    """Reads a member by what the archive's directory says of it.
+
+    The directory of a large archive takes more memory than all else together,
+    so it is read once, by the process that lists the source.
+    """
+    info = zipfile.ZipInfo("member")
+    info.compress_type, info.compress_size, info.file_size, info.CRC = method, packed, size, crc
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(offset)
+            header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            if header[0] != b"PK\x03\x04":
+                raise Rejected("damaged", "the archive has no file where its directory says")
+            file.seek(header[-2] + header[-1], io.SEEK_CUR)
+            with zipfile.ZipExtFile(file, "r", info, None, True) as member:
+                return member.read(MAX_FILE_BYTES + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError) as error:
+        raise Rejected("damaged", f"in the archive: {error}") from error
+    except NotImplementedError as error:
+        raise Rejected("unreadable", str(error)) from error
+
+
+def _read_bucket(address: str, name: str) -> bytes:
+    try:
+        return _folder(address).read(name)
+    except storage.NotFound as error:
+        raise Rejected("unreadable", "it has gone since the source was listed") from error
+
+
+@lru_cache(maxsize=4)
+def _folder(address: str) -> storage.Folder:
+    return storage.open_folder(address)
+
+
+def _read_text(text: str) -> bytes:
+    return text.encode()
+
+
+_READERS: dict[str, Callable[..., bytes]] = {
+    "file": _read_file,
+    "range": _read_range,
+    "zip": _read_zip,
+    "bucket": _read_bucket,
+    "text": _read_text,
+}

@@ -1,0 +1,172 @@
+"""Pictures of a TensorFlow data set: `tfds:NAME[:split]` or `tfds:/path[:split]`.
+
+Owns finding the picture feature, and which data sets hold more than cats.
+Everything here imports tensorflow-datasets late: it takes seconds.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trainer import storage
+from trainer.data.source import Item, Ref, Source
+from trainer.errors import ConfigError, DataError
+
+CATS_ONLY = {"cats_vs_dogs": ("label", "cat"), "oxford_iiit_pet": ("species", "cat")}
+"""Feature and class (lower case) of the cats, where a data set holds others too."""
+
+_INFO_FILE = "dataset_info.json"
+_PREPARED_HINT = "prepare it on a machine that can, and give its folder: tfds:/path/to/it"
+
+
+class TfdsSource(Source):
+    """One or all splits of a data set, by name or already prepared in a folder or bucket."""
+
+    streams = True
+    lists_cheaply = False
+
+    def __init__(self, text: str, work: Path) -> None:
+        self._place, self._split = _parse(text)
+        self._work = work
+        place = storage.canonical(self._place) if _is_path(self._place) else self._place
+        self.address = f"tfds:{place}:{self._split}"
+        self._loaded: Any = None
+
+    def items(self) -> Iterator[Item]:
+        """Yields the pictures, and only the cats where the data set says which they are."""
+        for name, data in self._pictures():
+            yield Item(name, ("stream", name), len(data), str(len(data)))
+
+    def stream(self, wanted: Callable[[Ref], bool]) -> Iterator[tuple[Ref, bytes]]:
+        """Yields the wanted pictures as they were encoded in the data set."""
+        for name, data in self._pictures():
+            ref = ("stream", name)
+            if wanted(ref):
+                yield ref, data
+
+    def _pictures(self) -> Iterator[tuple[str, bytes]]:
+        import tensorflow_datasets as tfds
+
+        builder = self._builder()
+        picture = _picture_feature(builder, self.address)
+        keep = _cat_filter(builder)
+        try:
+            records = builder.as_dataset(
+                split=self._split,
+                decoders={picture: tfds.decode.SkipDecoding()},
+                read_config=tfds.ReadConfig(add_tfds_id=True),
+            )
+        except (ValueError, KeyError, AssertionError) as error:
+            raise DataError(
+                f"{self.address} cannot be opened: {_first_line(error)}",
+                expected=f"a split out of: {', '.join(builder.info.splits)}",
+                remedy="correct what follows the last colon, or leave it away for all",
+            ) from error
+        for record in records.as_numpy_iterator():
+            if keep(record):
+                yield record["tfds_id"].decode(), record[picture]
+
+    def _builder(self) -> Any:
+        if self._loaded is None:
+            place = self._place
+            self._loaded = self._from_folder(place) if _is_path(place) else _by_name(place)
+            info = self._loaded.info.redistribution_info
+            self.licence = dict(info or {}).get("license") or self.licence
+        return self._loaded
+
+    def _from_folder(self, place: str) -> Any:
+        import tensorflow_datasets as tfds
+
+        folder = self._fetched(place) if storage.is_bucket(place) else Path(place).expanduser()
+        found = sorted(path.parent for path in folder.glob(f"**/{_INFO_FILE}"))
+        if len(found) != 1:
+            raise DataError(
+                f"{place} holds {len(found) or 'no'} prepared data sets",
+                expected=f"one folder with {_INFO_FILE}, as tensorflow-datasets prepares it",
+                remedy="give the folder of the version: tfds:/path/name/1.0.0",
+            )
+        try:
+            return tfds.builder_from_directory(found[0])
+        except Exception as error:  # whatever a damaged description makes it stumble on
+            raise DataError(
+                f"{found[0]} cannot be opened: {_first_line(error)}",
+                remedy="prepare that data set again",
+            ) from error
+
+    def _fetched(self, place: str) -> Path:
+        """Copies a prepared data set here: TensorFlow's own door to buckets has no retries."""
+        folder, target = storage.open_folder(place), self._work / "source"
+        for entry in folder.list():
+            path = target / entry.name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                folder.download(entry.name, path)
+        return target
+
+
+def _parse(text: str) -> tuple[str, str]:
+    rest = text.removeprefix("tfds:")
+    head, colon, tail = rest.rpartition(":")
+    place, split = (head, tail) if colon and "/" not in tail else (rest, "all")
+    if not place or not split:
+        raise ConfigError(
+            f"{text!r} is not a source",
+            expected="tfds:NAME, tfds:NAME:split, or tfds:/path of a prepared data set",
+            remedy="write for example tfds:cats_vs_dogs",
+        )
+    return place, split
+
+
+def _is_path(place: str) -> bool:
+    return place.startswith(("/", ".", "~")) or storage.is_bucket(place)
+
+
+def _by_name(name: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+        builder.download_and_prepare()
+        return builder
+    except tfds.core.DatasetNotFoundError as error:
+        close = difflib.get_close_matches(name, tfds.list_builders(), n=3)
+        raise DataError(
+            f"tensorflow-datasets knows no data set {name!r}",
+            expected=f"for example {', '.join(close) or 'cats_vs_dogs'}",
+            remedy="correct the name, or give the folder of a prepared one: tfds:/path/to/it",
+        ) from error
+    except Exception as error:  # the network, a full disk, a changed checksum, a missing package
+        raise DataError(
+            f"tfds:{name} cannot be downloaded: {_first_line(error)}",
+            expected="a network, or the data set in tensorflow-datasets' own folder",
+            remedy=_PREPARED_HINT,
+        ) from error
+
+
+def _picture_feature(builder: Any, address: str) -> str:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    names = [n for n, f in features.items() if type(f) is tfds.features.Image]
+    if not names:
+        raise DataError(
+            f"{address} has no pictures",
+            expected="a feature of the kind Image",
+            remedy=f"choose another data set; this one has {', '.join(features)}",
+        )
+    return "image" if "image" in names else names[0]
+
+
+def _cat_filter(builder: Any) -> Callable[[dict[str, Any]], bool]:
+    if builder.name not in CATS_ONLY:
+        return lambda record: True
+    feature, wanted = CATS_ONLY[builder.name]
+    names = [name.lower() for name in builder.info.features[feature].names]
+    number = names.index(wanted)
+    return lambda record: int(record[feature]) == number
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]
