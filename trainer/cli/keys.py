@@ -11,6 +11,9 @@ from trainer.config import Config
 from trainer.config.load import all_keys
 from trainer.progress import Interval
 
+# Limits from here on only keep nonsense out; nobody meets them.
+_NO_LIMIT = 10**9
+
 
 def show_keys(*, as_json: bool) -> None:
     """Writes the table, or a list of `{key, default, allowed, help}` as JSON."""
@@ -79,4 +82,5 @@ def _limits(item: Any) -> list[str]:
         f"{sign} {getattr(item, name):g}"
         for name, sign in signs.items()
         if isinstance(getattr(item, name, None), int | float)
+        and abs(getattr(item, name)) < _NO_LIMIT
     ]

@@ -51,11 +51,10 @@ def table_text(
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console(file=io.StringIO(), width=_width(), no_color=True, emoji=False)
-    if title:
-        console.print(Text(title))
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    lines = [line.rstrip() for line in text.splitlines()]
+    return "\n".join([*([title] if title else []), *(line for line in lines if line)]) + "\n"
 
 
 def _width() -> int:

@@ -1,7 +1,7 @@
 """`catgan train`: a config, or nothing but pictures.
 
 Owns reading the command line. The choice of settings for bare pictures is
-`trainer.presets`, the table of a dry run `trainer.summary`, training itself
+`trainer.presets`, the table of a dry run `trainer.cli.dry_run`, training itself
 `trainer.launch.local`.
 """
 
@@ -139,13 +139,14 @@ def _dry_run(config: Config, *, as_json: bool) -> None:
     from trainer.cli.answer import give
 
     begin(tensorflow=True)
-    from trainer import summary
+    from trainer.cli import dry_run
+    from trainer.summary import summarise
 
-    found = summary.summarise(config)
+    found = summarise(config)
     if as_json:
-        give(summary.as_dict(found))
+        give(dry_run.as_dict(found))
     else:
-        click.echo(summary.render(found), nl=False)
+        click.echo(dry_run.render(found), nl=False)
 
 
 def _launch(config: Config, *, as_json: bool) -> None:
