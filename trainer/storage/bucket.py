@@ -22,6 +22,7 @@ from trainer.storage.folder import (
 )
 from trainer.storage.objects import BucketObjects
 from trainer.storage.transfer import Sink, Source
+from trainer.storage.writes import BucketWrites
 
 _log = logging.getLogger("catgan.storage")
 
@@ -41,6 +42,7 @@ class BucketFolder(Folder):
         place = parse_bucket(address)
         self._base = f"{place.prefix}/" if place.prefix else ""
         self._objects = BucketObjects(place.bucket)
+        self._writes = BucketWrites(self._objects)
 
     def child(self, sub: str) -> Self:
         """See `Folder.child`."""
@@ -71,7 +73,7 @@ class BucketFolder(Folder):
         self, name: str, data: bytes, *, if_generation: Generation | None = None
     ) -> Generation:
         """See `Folder.write`."""
-        return self._objects.put(
+        return self._writes.put(
             self._key(name), self.address_of(name), Source(bytes(data)), if_generation
         )
 
@@ -82,7 +84,7 @@ class BucketFolder(Folder):
         path = Path(local_path)
         with local.speaking("read", path):
             try:
-                return self._objects.put(
+                return self._writes.put(
                     self._key(name), self.address_of(name), Source(path), if_generation
                 )
             except DiskFault as fault:
@@ -119,7 +121,7 @@ class BucketFolder(Folder):
         self, name: str, *, if_generation: Generation | None = None, missing_ok: bool = True
     ) -> None:
         """See `Folder.delete`."""
-        removed = self._objects.remove(self._key(name), self.address_of(name), if_generation)
+        removed = self._writes.remove(self._key(name), self.address_of(name), if_generation)
         if not removed and not missing_ok:
             raise not_found(self.address_of(name))
 

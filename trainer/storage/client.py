@@ -58,6 +58,7 @@ def _connect(*, emulated: bool) -> Client:
         made = Client(project="emulated", credentials=AnonymousCredentials())
     else:
         made = Client(project=None)
+    made._bucket_metadata_cache = None  # asks for the bucket behind our back, for tracing only
     session = made._http  # the session has no public name; its pool of 10 is too small
     if emulated:
         session.trust_env = False  # no proxy stands between us and an emulator

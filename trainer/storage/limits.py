@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trainer.errors import ConfigError
 
 DEADLINE_SECS = 600.0
-"""How long one call keeps trying before it raises `StorageError`."""
+"""How long one call tries without progress before it raises `StorageError`."""
 TIMEOUT_SECS = 60.0
 """How long one request waits for the next byte."""
 CONNECT_SECS = 10.0
@@ -19,8 +19,8 @@ CONNECT_SECS = 10.0
 PAUSE_SECS = 0.5
 """The longest pause before the first new try; it doubles with every further one."""
 MAX_PAUSE_SECS = 32.0
-MIN_BYTES_PER_SEC = 128 * 1024
-"""A transfer that moves gets this much more time: one second for each so many bytes."""
+PROGRESS_BYTES = 1024 * 1024
+"""A transfer that gets this much further has the whole deadline again."""
 
 _PREFIX = "CATGAN_STORAGE_"
 

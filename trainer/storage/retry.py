@@ -18,7 +18,7 @@ from google.api_core import retry as api_retry
 from trainer.errors import CatganError, StorageError
 from trainer.storage import faults
 from trainer.storage.folder import DiskFault
-from trainer.storage.limits import MIN_BYTES_PER_SEC, Limits, current
+from trainer.storage.limits import PROGRESS_BYTES, Limits, current
 
 T = TypeVar("T")
 _log = logging.getLogger("catgan.storage")
@@ -32,6 +32,9 @@ _said_at: dict[str, float] = {}
 class Budget:
     """What one call has left, and how it went so far.
 
+    The deadline counts from the last progress, so a large transfer that moves
+    may take its time, one that stands or only drips may not.
+
     Attributes:
         failures: Tries that failed until now; after one, a conditional write may
             have been applied although nothing came back.
@@ -39,23 +42,27 @@ class Budget:
 
     limits: Limits = field(default_factory=current)
     failures: int = 0
+    _furthest_bytes: int = 0
     _until: float = 0.0
 
     def __post_init__(self) -> None:
         self._until = time.monotonic() + self.limits.deadline_secs
 
-    def moved(self, num_bytes: int) -> None:
-        """Note bytes that went over the line: a large transfer may take its time."""
-        self._until += num_bytes / MIN_BYTES_PER_SEC
+    def reached(self, position_bytes: int) -> None:
+        """Note how far the transfer is; being as far again as before is no progress.
+
+        Raises:
+            TimeoutError: The time is over.
+        """
+        if position_bytes >= self._furthest_bytes + PROGRESS_BYTES:
+            self._furthest_bytes = position_bytes
+            self._until = time.monotonic() + self.limits.deadline_secs
+        elif self.left_secs() <= 0:
+            raise TimeoutError("the transfer is too slow")
 
     def left_secs(self) -> float:
         """Seconds until the call gives up; may be negative."""
         return self._until - time.monotonic()
-
-    def check(self) -> None:
-        """Raise `TimeoutError` when the time is over: for transfers that only drip."""
-        if self.left_secs() <= 0:
-            raise TimeoutError("the transfer is too slow")
 
     @property
     def timeout(self) -> tuple[float, float]:
@@ -64,22 +71,25 @@ class Budget:
         return min(self.limits.connect_secs, left), min(self.limits.timeout_secs, left)
 
 
-def call(verb: str, address: str, attempt: Callable[[Budget], T]) -> T:
+def call(
+    verb: str, address: str, attempt: Callable[[Budget], T], *, budget: Budget | None = None
+) -> T:
     """Run `attempt` until it succeeds, fails for good, or the deadline is over.
 
     Args:
         verb: What is being done, for messages: "read", "write".
         address: To what.
-        attempt: One try. Its own `CatganError`s are final.
+        attempt: One try, best of one request. Its own `CatganError`s are final.
+        budget: Of the call that this one is a part of.
 
     Raises:
-        DiskFault: The attempt's; also final.
         StorageError: The deadline is over, or the fault is not one that passes.
+        DiskFault: The attempt's; also final.
     """
-    budget = Budget()
+    budget = budget or Budget()
 
     def note(state: tenacity.RetryCallState) -> None:
-        budget.failures = state.attempt_number
+        budget.failures += 1
         _say_slow(verb, address, _error_of(state), budget)
 
     def is_over(state: tenacity.RetryCallState) -> bool:
@@ -96,7 +106,7 @@ def call(verb: str, address: str, attempt: Callable[[Budget], T]) -> T:
     try:
         return retrying(attempt, budget)
     except tenacity.RetryError as error:
-        raise _gave_up(verb, address, error.last_attempt, budget) from error
+        raise _gave_up(verb, address, error.last_attempt.exception(), budget) from error
     except (CatganError, DiskFault):
         raise
     except Exception as error:
@@ -145,13 +155,13 @@ def _say_slow(verb: str, address: str, error: BaseException | None, budget: Budg
     )
 
 
-def _gave_up(verb: str, address: str, last: tenacity.Future, budget: Budget) -> StorageError:
-    error = last.exception()
+def _gave_up(verb: str, address: str, last: BaseException | None, budget: Budget) -> StorageError:
+    deadline = f"{budget.limits.deadline_secs:g} s"
     return StorageError(
-        f"gave up trying to {verb} {address} after {budget.limits.deadline_secs:g} s and "
-        f"{last.attempt_number} tries; the last fault: "
-        f"{faults.in_one_line(error) if error else 'unknown'}",
-        expected=f"an answer within the deadline of {budget.limits.deadline_secs:g} s",
+        f"gave up trying to {verb} {address}: no progress within the deadline of {deadline}, in "
+        f"{budget.failures + 1} tries; the last fault: "
+        f"{faults.in_one_line(last) if last else 'unknown'}",
+        expected=f"an answer within {deadline}",
         remedy=(
             "check the network and https://status.cloud.google.com, then run the same command "
             "again; CATGAN_STORAGE_DEADLINE_SECS sets a longer deadline"

@@ -55,8 +55,7 @@ class Sink:
         self._checksum.update(chunk)
         self.received_bytes += len(chunk)
         if self.budget is not None:
-            self.budget.moved(len(chunk))
-            self.budget.check()
+            self.budget.reached(self.received_bytes)
         return len(chunk)
 
     def restart(self) -> None:
@@ -84,15 +83,18 @@ class Source:
         self._content = content
 
     @contextmanager
-    def open(self) -> Iterator[tuple[BinaryIO, int, str]]:
+    def open(self, budget: Budget) -> Iterator[tuple["_Counted", int, str]]:
         """Give a stream at its beginning, its size in bytes and its CRC32C.
+
+        Args:
+            budget: Told how far the stream has been read.
 
         Raises:
             DiskFault: The file cannot be read.
         """
         if isinstance(self._content, bytes):
             checksum = _spelled(google_crc32c.Checksum(self._content))
-            yield io.BytesIO(self._content), len(self._content), checksum
+            yield _Counted(io.BytesIO(self._content), budget), len(self._content), checksum
             return
         try:
             stream = self._content.open("rb")
@@ -100,7 +102,24 @@ class Source:
             raise DiskFault(error) from error
         with stream:
             size_bytes, checksum = _measure(stream)
-            yield stream, size_bytes, checksum
+            yield _Counted(stream, budget), size_bytes, checksum
+
+
+class _Counted:
+    """A stream that tells the budget how far it is: what lies behind has been sent."""
+
+    def __init__(self, stream: BinaryIO, budget: Budget) -> None:
+        self._stream = stream
+        self._budget = budget
+        self.tell = stream.tell
+        self.seek = stream.seek
+
+    def read(self, size: int = -1) -> bytes:
+        self._budget.reached(self._stream.tell())
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            raise DiskFault(error) from error
 
 
 def _measure(stream: BinaryIO) -> tuple[int, str]:
