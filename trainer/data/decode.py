@@ -190,7 +190,14 @@ def _alpha_to_srgb(image: Image.Image) -> Image.Image:
 
 def _from_lab(image: Image.Image) -> Image.Image:
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+    return _transformed(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+
+
+def _transformed(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
+    result = ImageCms.applyTransform(image, transform)
+    if result is None:  # only ever where it was asked to work in place
+        raise ValueError("the colour transform gave nothing back")
+    return result
 
 
 def _to_srgb(image: Image.Image, profile: Any = None) -> Image.Image:
@@ -202,7 +209,7 @@ def _to_srgb(image: Image.Image, profile: Any = None) -> Image.Image:
             if "sRGB" not in ImageCms.getProfileDescription(embedded):
                 srgb = ImageCms.createProfile("sRGB")
                 transform = ImageCms.buildTransform(embedded, srgb, image.mode, "RGB")
-                return ImageCms.applyTransform(image, transform)
+                return _transformed(image, transform)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             logging.getLogger("catgan.data").debug("unusable colour profile: %s", error)
     return image.convert("RGB")

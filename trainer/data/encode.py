@@ -4,10 +4,11 @@ Owns the encodings and their settings. Equal pixels give equal bytes.
 """
 
 import io
+from typing import Any
 
 from PIL import Image
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "png": {"compress_level": 6},
     "jpeg": {"quality": 95, "subsampling": "4:4:4"},
     "raw": {},
