@@ -166,7 +166,7 @@ def duration(secs: float) -> str:
 
 
 def figure(value: float) -> str:
-    """Returns a measured number with four digits: `0.6931`, `12.35`, `1.2e-05`."""
+    """Returns a measured number with four digits at most: `0.693`, `12.35`, `1.2e-05`."""
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
     if value == 0:

@@ -1,22 +1,28 @@
 """Waiting for data is measured where it happens."""
 
 import threading
+import time
 
-import numpy as np
+import pytest
 import tensorflow as tf
 
 from trainer.callbacks.data_wait import DataWait
 
 
-def gated(gate: threading.Event, count: int = 5) -> tf.data.Dataset:
-    """A stream whose every element waits until the gate is open."""
+class Slow:
+    """A stream whose first element comes 0.3 s after somebody asks for it."""
 
-    def produce():
-        for number in range(count):
-            gate.wait(30)
-            yield number
+    def __init__(self) -> None:
+        self.asked = threading.Event()
 
-    return tf.data.Dataset.from_generator(produce, output_signature=tf.TensorSpec((), tf.int64))
+    def dataset(self) -> tf.data.Dataset:
+        spec = tf.TensorSpec((), tf.int64)
+        return tf.data.Dataset.from_generator(self._produce, output_signature=spec)
+
+    def _produce(self):
+        self.asked.set()
+        time.sleep(0.3)
+        yield from range(5)
 
 
 def test_the_elements_are_the_same_in_the_same_order():
@@ -26,20 +32,27 @@ def test_the_elements_are_the_same_in_the_same_order():
     assert DataWait().measured(dataset).element_spec == dataset.element_spec
 
 
-def test_only_the_wait_of_the_one_who_asks_counts():
-    gate, wait = threading.Event(), DataWait()
-    iterator = iter(wait.measured(gated(gate).prefetch(2)))
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_the_wait_of_the_one_who_asks_counts(deterministic):
+    wait = DataWait(deterministic)
+    iterator = iter(wait.measured(Slow().dataset()))
     assert wait.secs() == 0
-    timer = threading.Timer(0.3, gate.set)
-    timer.start()
     next(iterator)
-    first = wait.secs()
-    assert 0.2 < first < 30
+    assert 0.29 <= wait.secs() < 60
+
+
+def test_what_is_made_ready_before_anybody_asks_does_not_count():
+    wait, slow = DataWait(), Slow()
+    # Held by its iterator: without one nothing would be made ready.
+    iterator = iter(wait.measured(slow.dataset().prefetch(2)))
+    assert iterator is not None
+    time.sleep(0.4)
+    assert wait.secs() == 0
 
 
 def test_inside_a_graph_too():
-    gate, wait = threading.Event(), DataWait()
-    iterator = iter(wait.measured(gated(gate)))
+    wait = DataWait()
+    iterator = iter(wait.measured(Slow().dataset()))
 
     @tf.function
     def several(source):
@@ -48,6 +61,5 @@ def test_inside_a_graph_too():
             total += next(source)
         return total
 
-    threading.Timer(0.3, gate.set).start()
-    assert np.asarray(several(iterator)) == 0 + 1 + 2
-    assert wait.secs() > 0.2
+    assert int(several(iterator)) == 0 + 1 + 2
+    assert wait.secs() >= 0.29

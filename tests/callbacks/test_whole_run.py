@@ -5,26 +5,34 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.callbacks.tiny_run import TinyRun, tiny_config
+from tests.callbacks import tiny_run
 from trainer import checkpoint
+from trainer.callbacks.base import StepCallback
 from trainer.run_folder import read_metrics
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    run = TinyRun(tmp_path_factory.mktemp("run"), tiny_config())
-    run.fit()
-    return run
+    return tiny_run.train(tmp_path_factory.mktemp("tiny"))
+
+
+class StopAfter(StepCallback):
+    def __init__(self, last_step):
+        super().__init__()
+        self.last_step = last_step
+
+    def after_call(self, step, logs):
+        self.model.stop_training = step >= self.last_step
 
 
 def names(run, prefix):
-    return [entry.name for entry in run.run.folder.list(prefix)]
+    return [entry.name for entry in run.folder.folder.list(prefix)]
 
 
 def test_checkpoints_at_due_steps_and_at_the_end(finished):
-    steps = [listed.step for listed in checkpoint.list_all(finished.run)]
+    steps = [listed.step for listed in checkpoint.list_all(finished.folder)]
     assert steps == [5, 10, 12]
-    newest = checkpoint.find_newest(finished.run)
+    newest = checkpoint.find_newest(finished.folder)
     for name, array in finished.gan.state().items():
         assert np.array_equal(newest.load([name])[name], array), name
 
@@ -33,15 +41,15 @@ def test_grids_early_and_at_due_steps(finished):
     steps = [0, 1, 2, 4, 6, 8, 12]
     expected = {f"samples/step-{step:09d}.png" for step in steps}
     assert set(names(finished, "samples/")) == {*expected, "samples/latest.png", "samples/real.png"}
-    read = finished.run.folder.read
+    read = finished.folder.folder.read
     assert read("samples/latest.png") == read("samples/step-000000012.png")
     assert read("samples/step-000000000.png") != read("samples/step-000000012.png")
-    with Image.open(finished.run.folder.path("samples/latest.png")) as grid:
+    with Image.open(finished.folder.folder.path("samples/latest.png")) as grid:
         assert grid.size == (64, 64)
 
 
 def test_rows_hold_what_happened(finished):
-    rows = read_metrics(finished.run)
+    rows = read_metrics(finished.folder)
     assert [row["step"] for row in rows] == [3, 6, 9, 12]
     row = rows[-1]
     assert row["images_seen"] == 48
@@ -55,7 +63,7 @@ def test_rows_hold_what_happened(finished):
 def test_tensorboard_reads_the_event_files(finished):
     scalars, images = {}, []
     for name in names(finished, "tensorboard/"):
-        path = str(finished.run.folder.path(name))
+        path = str(finished.folder.folder.path(name))
         for event in tf.compat.v1.train.summary_iterator(path):
             for value in event.summary.value:
                 if value.HasField("image"):
@@ -68,24 +76,21 @@ def test_tensorboard_reads_the_event_files(finished):
 
 
 def test_several_steps_a_call_end_at_every_boundary(tmp_path, finished):
-    run = TinyRun(tmp_path, tiny_config("training.steps_per_call=100"))
-    run.fit()
+    run = tiny_run.train(tmp_path, "training.steps_per_call=100")
     for prefix in ("samples/", "checkpoints/"):
         mine = [name for name in names(run, prefix) if name.endswith((".png", ".json"))]
         other = [name for name in names(finished, prefix) if name.endswith((".png", ".json"))]
         assert mine == other
-    assert [row["step"] for row in read_metrics(run.run)] == [3, 6, 9, 12]
+    assert [row["step"] for row in read_metrics(run.folder)] == [3, 6, 9, 12]
     for name, array in finished.gan.state().items():
         np.testing.assert_allclose(run.gan.state()[name], array, rtol=1e-4, atol=1e-5)
 
 
 def test_a_resumed_run_goes_on_and_shows_where_it_stands(tmp_path):
-    first = TinyRun(tmp_path, tiny_config("training.steps=7"))
-    first.fit()
-    run = TinyRun(tmp_path, tiny_config())
-    assert run.gan.step == 7
-    run.fit()
-    assert [row["step"] for row in read_metrics(run.run)] == [3, 6, 7, 9, 12]
-    assert [listed.step for listed in checkpoint.list_all(run.run)] == [7, 10, 12]
-    record = run.run.read_record()
+    tiny_run.train(tmp_path, callbacks=[StopAfter(7)])
+    run = tiny_run.train(tmp_path)
+    assert [row["step"] for row in read_metrics(run.folder)] == [3, 6, 9, 12]
+    assert [listed.step for listed in checkpoint.list_all(run.folder)] == [7, 10, 12]
+    record = run.folder.read_record()
+    assert [start.first_step for start in record.starts] == [0, 7]
     assert (record.status, record.step) == ("finished", 12)
