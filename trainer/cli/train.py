@@ -123,11 +123,14 @@ def _train_pictures(
             f"with --pictures there is no CONFIG, but {overrides[0]!r} was given. "
             "Write dataset.source: into the config instead of --pictures."
         )
+    begin(tensorflow=True)
+    import tensorflow as tf
+
     from trainer import presets
 
-    begin(tensorflow=True)
-    plan = presets.plan(pictures, run=run, crop=crop, overrides=overrides)
-    plan.tell(click.get_text_stream("stderr").write)
+    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    plan = presets.plan(pictures, run=run, crop=crop, overrides=overrides, device=device)
+    plan.tell()
     if dry_run:
         _dry_run(plan.config, as_json=as_json)
         return

@@ -1,0 +1,288 @@
+"""Settings for somebody who has pictures and nothing else.
+
+Owns the choice of picture size, width, batch and length from what the pictures
+and the machine are (`decide`, pure), and the config file that it is written
+to. Looking at pictures is `trainer.data.survey`'s; preparing and training are
+not done here.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from trainer import config as configs
+from trainer import storage
+from trainer.config import Config
+from trainer.data.survey import Survey, look
+from trainer.errors import ConfigError, DataError, StorageError
+
+log = logging.getLogger("catgan")
+
+FEW_PICTURES = 1_000
+"""Below this many pictures a GAN mostly repeats them."""
+
+_SIZES_PX = {"CPU": (64, 32), "GPU": (256, 128, 64, 32)}
+# Widths beside the picture; wider layers follow at each halving.
+_CHANNELS = {
+    "CPU": {32: 32, 64: 16},
+    "GPU": {32: 64, 64: 64, 128: 32, 256: 16},
+}
+# Pictures shown in a run at most: about 40 minutes on two cores, some hours on one GPU.
+_MOST_IMAGES = {"CPU": 768_000, "GPU": 6_400_000}
+# Beyond this a small set is only learned by heart.
+_MOST_EPOCHS = 1_000
+_LEAST_STEPS = 1_000
+# Share of the pictures that may be lost because they are smaller than the size chosen.
+_MOST_TOO_SMALL = 0.25
+# A face is about so much of the shorter side of a photograph.
+_FACE_SHARE = 0.35
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The settings that depend on pictures and machine.
+
+    Attributes:
+        size_px: Width and height of a picture.
+        base_channels: See `model.base_channels`.
+        global_batch: Pictures a step.
+        steps: Of the run.
+        val_fraction: Share held out.
+        too_small: Share of the pictures that are smaller than `size_px`.
+    """
+
+    size_px: int
+    base_channels: int
+    global_batch: int
+    steps: int
+    val_fraction: float
+    too_small: float
+
+
+def decide(survey: Survey, device: str, *, crop: str = "center", size_px: int = 0) -> Preset:
+    """Chooses settings. Pure.
+
+    Args:
+        survey: What the pictures are.
+        device: `CPU` or `GPU`.
+        crop: How they become square.
+        size_px: A size that was asked for; 0: choose one.
+
+    Raises:
+        DataError: There is no picture, or nearly all are smaller than 32 px.
+    """
+    if not survey.count:
+        raise DataError(
+            f"{survey.address} holds no pictures",
+            expected="a folder, zip or tar file of JPEG, PNG, WebP or other pictures",
+            remedy="give the folder that holds them",
+        )
+    share = _FACE_SHARE if crop in ("face", "landmarks") else 1.0
+    size = size_px or _size(survey, device, share)
+    batch = _batch(survey.count, size)
+    images = min(_MOST_IMAGES[device], survey.count * _MOST_EPOCHS)
+    return Preset(
+        size_px=size,
+        base_channels=_CHANNELS["GPU"].get(size, 16) if device == "GPU" else _cpu_channels(size),
+        global_batch=batch,
+        steps=max(_LEAST_STEPS, 100 * round(images / batch / 100)),
+        val_fraction=0.05 if survey.count >= 200 else 0.0,
+        too_small=survey.share_below(size / share),
+    )
+
+
+def _cpu_channels(size_px: int) -> int:
+    return _CHANNELS["CPU"].get(size_px, 16)
+
+
+def _size(survey: Survey, device: str, share: float) -> int:
+    for size in _SIZES_PX[device]:
+        if survey.share_below(size / share) <= _MOST_TOO_SMALL:
+            return size
+    smallest = _SIZES_PX[device][-1]
+    if survey.share_below(smallest / share) < 1.0:
+        return smallest
+    raise DataError(
+        f"the pictures in {survey.address} are too small: the middle one measures "
+        f"{survey.median_px} px on its shorter side",
+        expected=f"pictures of at least {round(smallest / share)} px",
+        remedy="use larger pictures",
+    )
+
+
+def _batch(count: int, size_px: int) -> int:
+    if count < 100:
+        return 16
+    return 32 if count < 400 or size_px >= 256 else 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config for bare pictures, and what to say about it.
+
+    Attributes:
+        config: What will be trained.
+        path: Where the config is written, or was found.
+        lines: What a person is told, in order.
+        found: The config was there already, from an earlier start on these pictures.
+    """
+
+    config: Config
+    path: Path
+    lines: tuple[str, ...]
+    found: bool
+
+    def tell(self) -> None:
+        """Says what was chosen."""
+        for line in self.lines:
+            log.info("%s", line)
+
+    def write(self) -> None:
+        """Writes the config, unless it was there; raises StorageError."""
+        if self.found:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(_text(self.config, self.lines), encoding="utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"the config cannot be written to {self.path}: {error.strerror or error}",
+                expected="a folder that can be written",
+                remedy="give another place: --run ADDRESS",
+            ) from error
+
+
+def plan(
+    pictures: str,
+    *,
+    run: str | None = None,
+    crop: str | None = None,
+    overrides: Sequence[str] = (),
+    device: str,
+) -> Plan:
+    """Looks at pictures and works out a config for them. Writes nothing.
+
+    Args:
+        pictures: A folder, a zip or tar file, or gs://bucket/prefix.
+        run: Address of the run folder; default `runs/NAME`.
+        crop: How pictures become square; default `center`.
+        overrides: `key=value` items; they hold against what is chosen.
+        device: `CPU` or `GPU`.
+
+    Raises:
+        ConfigError: An address, a key or a value is at fault, or the run's config is that
+            of other pictures.
+        DataError: There are no pictures.
+    """
+    survey = look(pictures)
+    address = storage.canonical(run or f"runs/{_name(survey.address)}")
+    path = _config_path(address)
+    if path.exists():
+        return _found(path, survey, address, crop, overrides)
+    chosen = Config().model_copy(update={"run": address})
+    asked = configs.from_text("", list(overrides)).dataset.size_px if overrides else 0
+    size = asked if any(item.startswith("dataset.size_px=") for item in overrides) else 0
+    preset = decide(survey, device, crop=crop or "center", size_px=size)
+    items = [*_items(preset, survey, address, crop or "center"), *overrides]
+    chosen = configs.override(chosen, items)
+    return Plan(chosen, path, tuple(_lines(survey, chosen, preset, device, path)), False)
+
+
+def _found(
+    path: Path, survey: Survey, address: str, crop: str | None, overrides: Sequence[str]
+) -> Plan:
+    config = configs.load(path, [*overrides, *([f"dataset.crop={crop}"] if crop else [])])
+    if config.dataset.source != survey.address or config.run != address:
+        raise ConfigError(
+            f"{path} is there already, for the pictures of {config.dataset.source or 'others'}",
+            expected=f"no such file, or the one that was chosen for {survey.address}",
+            remedy="give this run another address: --run runs/ANOTHER_NAME",
+        )
+    line = f"the settings chosen before for these {survey.count:,} pictures are used: {path}"
+    return Plan(config, path, (line,), True)
+
+
+def _name(address: str) -> str:
+    stem = PurePosixPath(address.rstrip("/")).name.split(".")[0].lower()
+    return re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-") or "pictures"
+
+
+def _config_path(address: str) -> Path:
+    if storage.is_bucket(address):
+        return Path("runs") / f"{_name(address)}.yaml"
+    return Path(address + ".yaml")
+
+
+def _items(preset: Preset, survey: Survey, address: str, crop: str) -> list[str]:
+    suffix = "" if crop == "center" else f"-{crop}"
+    name = f"datasets/{_name(survey.address)}-{preset.size_px}{suffix}"
+    every = min(500, max(100, 100 * round(preset.steps / 1000)))
+    values: dict[str, Any] = {
+        "dataset.address": storage.canonical(name),
+        "dataset.source": survey.address,
+        "dataset.size_px": preset.size_px,
+        "dataset.crop": crop,
+        "dataset.val_fraction": preset.val_fraction,
+        "model.base_channels": preset.base_channels,
+        "training.steps": preset.steps,
+        "training.global_batch": preset.global_batch,
+        "checkpoint.every_steps": every,
+        "samples.every_steps": every,
+    }
+    return [f"{key}={yaml.safe_dump(value, width=10**6)}" for key, value in values.items()]
+
+
+def _lines(survey: Survey, config: Config, preset: Preset, device: str, path: Path) -> list[str]:
+    size, training = config.dataset.size_px, config.training
+    looked = "" if survey.looked_at == survey.count else f" ({survey.looked_at:,} looked at)"
+    lines = [
+        f"{survey.count:,} pictures in {survey.address}{looked}; the middle one measures "
+        f"{survey.median_px} px on its shorter side",
+        f"chosen for {'a GPU' if device == 'GPU' else 'the CPU'}: {size} px, crop "
+        f"{config.dataset.crop}, {config.model.base_channels} channels beside the picture, "
+        f"batch {training.global_batch}, {training.steps:,} steps "
+        f"({training.steps * training.global_batch:,} pictures shown)",
+    ]
+    if preset.too_small:
+        lines.append(
+            f"about {preset.too_small:.0%} of the pictures are too small for {size} px and "
+            "will be left out (a smaller size: dataset.size_px=32)"
+        )
+    if survey.count < FEW_PICTURES:
+        lines.append(expectation(survey.count))
+    return [*lines, f"all settings: {path}"]
+
+
+def expectation(count: int) -> str:
+    """Returns what to expect of fewer than `FEW_PICTURES` pictures."""
+    if count < 100:
+        return (
+            f"expect copies: from {count:,} pictures a GAN learns these very pictures by heart "
+            "and what lies between them; new ones need a thousand and more"
+        )
+    return (
+        f"expect variations: {count:,} pictures give pictures close to single ones of them; "
+        "variety begins at about a thousand and grows with every thousand more"
+    )
+
+
+def _text(config: Config, lines: Sequence[str]) -> str:
+    """Returns the config as YAML: comments, then the keys that differ from their defaults."""
+    tree: dict[str, Any] = {}
+    for key, (_, value) in configs.differences(Config(), config).items():
+        *sections, last = key.split(".")
+        below = tree
+        for section in sections:
+            below = below.setdefault(section, {})
+        below[last] = value
+    comments = "".join(f"# {line}\n" for line in lines[:-1])
+    return (
+        f"# Written by catgan train --pictures.\n{comments}"
+        f"# Every key: catgan train --keys\n\n"
+        + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    )
