@@ -89,10 +89,9 @@ def begin(
 
 def _refuse_lost_record(run: RunFolder) -> None:
     """Without its record nobody can tell which checkpoints of a run count."""
-    if run.read_record() is not None:
-        return
     there = [step for step, files in scan(run).items() if files.manifest is not None]
-    if there:
+    # In this order: another start may write the record and a checkpoint between the two.
+    if there and run.read_record() is None:
         raise CheckpointError(
             f"{run.address} holds {len(there)} checkpoints (the last is {step_name(there[-1])}) "
             "but no run.json",
@@ -103,18 +102,31 @@ def _refuse_lost_record(run: RunFolder) -> None:
 
 def _find_and_adopt(run: RunFolder, number: int, from_step: int | None) -> Checkpoint | None:
     for _ in range(_MOST_TRIES):
+        before = _published(run)
         found = find_newest(run) if from_step is None else open_step(run, from_step)
-        if found is None:
-            return None
-        adopted = _adopt(found, number)
-        if adopted is not None:
-            return adopted
-        _log.info("%s changed while it was being adopted, looking again", found.name)
+        adopted = _adopt(found, number) if found else None
+        if found is not None and adopted is None:
+            _log.info("%s changed while it was being adopted, looking again", found.name)
+            continue
+        # Reading takes a while: a start that is being drained may have published meanwhile.
+        step = adopted.step if adopted else -1
+        if from_step is None and any(at > step for at, _ in _published(run) - before):
+            _log.info("a newer checkpoint was published meanwhile, looking again")
+            continue
+        return adopted
     raise CheckpointError(
         f"the checkpoints of {run.address} keep changing while start {number} looks at them",
         expected="one start at a time on a run folder",
         remedy="stop the other processes that train into this folder",
     )
+
+
+def _published(run: RunFolder) -> set[tuple[int, storage.Generation]]:
+    return {
+        (step, files.manifest.generation)
+        for step, files in scan(run).items()
+        if files.manifest is not None
+    }
 
 
 def _adopt(checkpoint: Checkpoint, number: int) -> Checkpoint | None:
