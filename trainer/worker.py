@@ -49,12 +49,15 @@ class Context:
         stops: Reasons to stop that come from outside.
         jit: Compile the step with XLA.
         eager: Do not trace the step.
+        before_publish: Called behind the training with the step of a checkpoint, when its
+            parts are written and its manifest is not.
     """
 
     distribution: Distribution = field(default_factory=Distribution)
     stops: StopRequests = field(default_factory=StopRequests)
     jit: bool = False
     eager: bool = False
+    before_publish: Callable[[int], None] = lambda step: None
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,17 @@ class _Start:
         """Runs Keras' fit until a callback stops it."""
         config = self._config
         rows = MetricsLog(self._folder, self._begun.start, self._begun.first_step)
+
+        def before_publish(step: int) -> None:
+            rows.flush()
+            self._context.before_publish(step)
+
         store = checkpoint.CheckpointStore(
             self._folder,
             self._begun.start,
             keep_last=config.checkpoint.keep_last,
             keep_every_steps=config.checkpoint.keep_every_steps,
-            before_publish=lambda step: rows.flush(),
+            before_publish=before_publish,
         )
         with store:
             callbacks = [*extra, *self._callbacks(rows, store)]

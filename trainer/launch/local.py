@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -52,12 +52,14 @@ class Options:
         eager: Do not trace the step.
         callbacks: `gan -> more callbacks`.
         overrides: Keys that this start changed, for the run's history.
+        before_publish: See `trainer.worker.Context`.
     """
 
     from_step: int | None = None
     eager: bool = False
     callbacks: Callable[[Any], list] = lambda gan: []
     overrides: tuple[str, ...] = ()
+    before_publish: Callable[[int], None] = lambda step: None
 
 
 def train(config: Config, options: Options | None = None) -> Outcome:
@@ -97,13 +99,9 @@ def resume(address: str, overrides: Sequence[str] = (), options: Options | None 
     before = before.model_copy(update={"run": folder.address})
     config = configs.override(before, overrides)
     refuse_changes(before, config)
-    options = Options(
-        from_step=options.from_step if options.from_step is not None else step,
-        eager=options.eager,
-        callbacks=options.callbacks,
-        overrides=tuple(overrides),
-    )
-    return train(config, options)
+    if options.from_step is None:
+        options = replace(options, from_step=step)
+    return train(config, replace(options, overrides=tuple(overrides)))
 
 
 def _already_finished(folder: RunFolder, record: RunRecord) -> Outcome:
@@ -131,7 +129,12 @@ def _start(config: Config, folder: RunFolder, options: Options) -> Outcome:
         )
         folder.write_config(configs.to_yaml(config))
         _tell_where(begun, config)
-        context = worker.Context(stops=stops, jit=choices["jit"], eager=options.eager)
+        context = worker.Context(
+            stops=stops,
+            jit=choices["jit"],
+            eager=options.eager,
+            before_publish=options.before_publish,
+        )
         result = _ending(
             folder,
             begun,
