@@ -78,7 +78,7 @@ def prepare(source: str, dataset: str, as_json: bool, **fields: Any) -> None:
     by name, and never stretched or enlarged; what cannot be used is listed with
     its reason in DATASET/rejected.jsonl. Interrupted, the same command goes on
     where it stopped.
-    """  # noqa: D301  (click's \b)
+    """
     begin()
     from trainer.data.options import PrepareOptions
     from trainer.data.prepare import prepare as make

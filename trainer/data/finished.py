@@ -45,7 +45,8 @@ def find_finished(
         if manifest.options.get(key) != value
     }
     listing = _listing(source)
-    if listing is None and manifest.source.address != source.address:
+    same_files = listing is not None and manifest.source.listing == listing
+    if manifest.source.address != source.address and not same_files:
         other.add(f"source is {manifest.source.address}, asked for {source.address}")
     if other:
         raise ConfigError(
@@ -53,12 +54,10 @@ def find_finished(
             expected="the same options, or a new address",
             remedy=both,
         )
-    if listing is not None and manifest.source.listing != listing:
-        same = manifest.source.address == source.address
+    if listing is not None and not same_files:
         raise ConfigError(
-            f"{target.address} was prepared from "
-            + (f"{source.address} as it was before" if same else manifest.source.address),
-            expected=f"the files that {source.address} holds now",
+            f"{source.address} has changed since {target.address} was prepared from it",
+            expected="the same files",
             remedy=both,
         )
     return manifest

@@ -4,12 +4,14 @@ Owns finding the picture feature, and which data sets hold more than cats.
 Everything here imports tensorflow-datasets late: it takes seconds.
 """
 
+import contextlib
 import difflib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer import storage
+from trainer import console, quiet, storage
 from trainer.data.source import Item, Ref, Source
 from trainer.errors import ConfigError, DataError
 
@@ -46,8 +48,7 @@ class TfdsSource(Source):
                 yield ref, data
 
     def _pictures(self) -> Iterator[tuple[str, bytes]]:
-        import tensorflow_datasets as tfds
-
+        tfds = _tfds()
         builder = self._builder()
         picture = _picture_feature(builder, self.address)
         keep = _cat_filter(builder)
@@ -76,8 +77,7 @@ class TfdsSource(Source):
         return self._loaded
 
     def _from_folder(self, place: str) -> Any:
-        import tensorflow_datasets as tfds
-
+        tfds = _tfds()
         folder = self._fetched(place) if storage.is_bucket(place) else Path(place).expanduser()
         found = sorted(path.parent for path in folder.glob(f"**/{_INFO_FILE}"))
         if len(found) != 1:
@@ -122,12 +122,21 @@ def _is_path(place: str) -> bool:
     return place.startswith(("/", ".", "~")) or storage.is_bucket(place)
 
 
-def _by_name(name: str) -> Any:
-    import tensorflow_datasets as tfds
+def _tfds() -> Any:
+    """Imports tensorflow-datasets without what TensorFlow says when it wakes up."""
+    quiet.import_tensorflow()
+    with console.silenced_stderr():
+        import tensorflow_datasets
+    return tensorflow_datasets
 
+
+def _by_name(name: str) -> Any:
+    tfds = _tfds()
     try:
-        builder = tfds.builder(name)
-        builder.download_and_prepare()
+        # It tells of its download on standard output, which is for our answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            builder = tfds.builder(name)
+            builder.download_and_prepare()
         return builder
     except tfds.core.DatasetNotFoundError as error:
         close = difflib.get_close_matches(name, tfds.list_builders(), n=3)
@@ -145,8 +154,7 @@ def _by_name(name: str) -> Any:
 
 
 def _picture_feature(builder: Any, address: str) -> str:
-    import tensorflow_datasets as tfds
-
+    tfds = _tfds()
     features = builder.info.features
     names = [n for n, f in features.items() if type(f) is tfds.features.Image]
     if not names:
