@@ -115,9 +115,9 @@ class ReplicaAdam(keras.optimizers.Adam):
     def _update(self, gradient, variable, learning_rate, step) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype
-        rate, beta_1, beta_2, one = (
-            tf.cast(value, dtype) for value in (learning_rate, self.beta_1, self.beta_2, 1.0)
-        )
+        rate = tf.cast(learning_rate, dtype)
+        # tf.cast would take a Python number through float32.
+        beta_1, beta_2, one = (tf.constant(b, dtype) for b in (self.beta_1, self.beta_2, 1.0))
         power = tf.cast(step, dtype)
         powers = tf.pow(beta_1, power), tf.pow(beta_2, power)
         if self._finite is not None:
@@ -132,7 +132,7 @@ class ReplicaAdam(keras.optimizers.Adam):
             lr=rate,
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=tf.cast(self.epsilon, dtype),
+            epsilon=tf.constant(self.epsilon, dtype),
             grad=tf.cast(gradient, dtype),
             use_locking=True,
             use_nesterov=False,

@@ -4,6 +4,8 @@ Owns the order of construction that `tf.distribute` asks for: networks and
 optimizers inside the scope, the model outside of it.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -51,15 +53,16 @@ def build_gan(
     """
     distribution = distribution or Distribution()
     config = config.model_copy(update={"precision": resolve_precision(config.precision)})
-    options = {
+    options: dict[str, Any] = {
         "seed": config.seed,
         "policy": _POLICIES[config.precision],
         "synchronized": distribution.world_size > 1 and config.model.batch_norm == "sync",
     }
     model, size_px = config.model, config.dataset.size_px
+    quick = not tf.config.get_visible_devices("GPU")
     with distribution.scope():
-        generator = build_generator(model, size_px, **options)
-        discriminator = build_discriminator(model, size_px, **options)
+        generator = build_generator(model, size_px, quick=quick, **options)
+        discriminator = build_discriminator(model, size_px, quick=quick, **options)
         ema_generator = build_generator(model, size_px, **options)
         generator_optimizer = adam(distribution, config.generator_optimizer, "generator_adam")
         generator_optimizer.build(generator.trainable_variables)

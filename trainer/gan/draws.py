@@ -5,6 +5,7 @@ save). Numbers are drawn in float32 for the whole global batch and then cut to
 this worker's rows, so that any number of workers draws the same pictures.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +15,10 @@ from trainer import seeds
 
 # Updates of one network within one step that can have draws of their own.
 _UPDATES_PER_STEP = 1024
-# Philox alone gives the same numbers with and without XLA.
+# Bits of Philox (Salmon et al. 2011) are the same with and without XLA; the floating-point
+# numbers that TensorFlow makes of them are not, so these are made here.
 _ALGORITHM = "philox"
+_ULP = 2.0**-24
 
 
 class Draws:
@@ -38,11 +41,10 @@ class Draws:
         self, purpose: str, step: tf.Tensor, shape: Sequence[int] = (), update: int = 0
     ) -> tf.Tensor:
         """Standard normal float32 `[n, *shape]`."""
-        seed = self._seed(purpose, step, update)
-        numbers = tf.random.stateless_normal(
-            [self._global_batch, *shape], seed=seed, alg=_ALGORITHM
-        )
-        return self._cut(numbers)
+        # Box and Muller (1958); the first of each pair in (0, 1], where the logarithm is finite.
+        first, second = tf.unstack(self._bits(purpose, step, [2, *shape], update), axis=1)
+        radius = tf.sqrt(-2.0 * tf.math.log(_unit(first) + _ULP))
+        return self._cut(radius * tf.cos(2.0 * math.pi * _unit(second)))
 
     def uniform(
         self,
@@ -53,18 +55,27 @@ class Draws:
         low: float = 0.0,
     ) -> tf.Tensor:
         """Uniform float32 `[n, *shape]` in [low, 1)."""
-        numbers = tf.random.stateless_uniform(
+        return self._cut(low + (1.0 - low) * _unit(self._bits(purpose, step, shape, update)))
+
+    def _bits(self, purpose: str, step: tf.Tensor, shape: Sequence[int], update: int) -> tf.Tensor:
+        return tf.random.stateless_uniform(
             [self._global_batch, *shape],
             seed=self._seed(purpose, step, update),
-            minval=low,
-            maxval=1.0,
+            minval=None,
+            maxval=None,
+            dtype=tf.uint32,
             alg=_ALGORITHM,
         )
-        return self._cut(numbers)
+
+    def _cut(self, numbers: tf.Tensor) -> tf.Tensor:
+        # Last, because a logarithm's last bit depends on its place in the vector.
+        return numbers if self._rows is None else tf.gather(numbers, self._rows)
 
     def _seed(self, purpose: str, step: tf.Tensor, update: int) -> tf.Tensor:
         key = tf.constant(seeds.purpose_key(self._run_seed, purpose), tf.int64)
         return tf.stack([key, step * _UPDATES_PER_STEP + update])
 
-    def _cut(self, numbers: tf.Tensor) -> tf.Tensor:
-        return numbers if self._rows is None else tf.gather(numbers, self._rows)
+
+def _unit(bits: tf.Tensor) -> tf.Tensor:
+    """The upper 24 of 32 bits as float32 in [0, 1), exactly."""
+    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * _ULP

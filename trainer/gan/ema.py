@@ -30,5 +30,5 @@ def decay(images_seen: tf.Tensor, global_batch: int, half_life_images: float) ->
 def update(averages: Sequence[tf.Variable], sources: Sequence[tf.Variable], beta: tf.Tensor):
     """Moves each average towards its source; moving statistics alike."""
     for average, source in zip(averages, sources, strict=True):
-        factor = tf.cast(1.0 - beta, average.dtype)
-        average.assign_add((source - average) * factor)
+        old, new = tf.cast(beta, average.dtype), tf.cast(1.0 - beta, average.dtype)
+        average.assign(old * average + new * source)

@@ -1,8 +1,8 @@
 """The two networks, as functional Keras models of built-in layers.
 
 Owns shapes, widths, initialisation and layer names; the names are part of the
-checkpoint format. Built-in layers only in the generator, so that a saved
-`generator.keras` opens without this package.
+checkpoint format. Built-in layers only unless `quick` ones are asked for, so
+that a saved `generator.keras` opens without this package.
 
 Shapes: latents `[n, latent_dim]`; pictures `[n, size_px, size_px, 3]`,
 channels last, in [-1, 1]; logits `[n, 1]`.
@@ -15,6 +15,7 @@ from keras import layers
 
 from trainer import seeds
 from trainer.config.settings import ModelSettings
+from trainer.gan.picture_layers import OutputLeakyReLU, PictureConv2D, PictureConv2DTranspose
 
 # Smallest side of a feature map in the DCGAN networks.
 _DCGAN_BASE_PX = 4
@@ -30,12 +31,21 @@ class Builder:
         seed: The run's seed; each layer draws its weights by its own name.
         policy: Keras dtype policy of the layers, e.g. `mixed_bfloat16`.
         synchronized: Whether batch norm spans all workers.
+        quick: Use `picture_layers`, for a training step on a CPU; same weights, same names.
     """
 
     def __init__(
-        self, prefix: str, settings: ModelSettings, seed: int, policy: str, synchronized: bool
+        self,
+        prefix: str,
+        settings: ModelSettings,
+        *,
+        seed: int = 0,
+        policy: str = "float32",
+        synchronized: bool = False,
+        quick: bool = False,
     ) -> None:
         self.prefix = prefix
+        self.quick = quick
         self.settings = settings
         self.policy = keras.DTypePolicy(policy)
         self._seed = seed
@@ -69,7 +79,8 @@ class Builder:
 
     def leaky(self, x, name: str):
         """Leaky ReLU of slope 0.2."""
-        return layers.LeakyReLU(negative_slope=_LEAK, dtype=self.policy, name=self.name(name))(x)
+        kind = OutputLeakyReLU if self.quick else layers.LeakyReLU
+        return kind(negative_slope=_LEAK, dtype=self.policy, name=self.name(name))(x)
 
     def pictures(self, x, name: str):
         """Tanh in the variables' own precision: pictures are never half precision."""
@@ -87,42 +98,38 @@ class Builder:
         )(x)
 
 
-def build_generator(
-    settings: ModelSettings,
-    size_px: int,
-    *,
-    seed: int = 0,
-    policy: str = "float32",
-    synchronized: bool = False,
-) -> keras.Model:
+def build_generator(settings: ModelSettings, size_px: int, **options) -> keras.Model:
     """Builds a generator: latents `[n, latent_dim]` to pictures `[n, size, size, 3]`.
 
     The model's name says what its latents are, so that a saved generator can
     be used without its config: `catgan_generator_normal` or `..._uniform`.
+
+    Args:
+        settings: The `model` section.
+        size_px: Height and width of the pictures.
+        **options: As for `Builder`.
     """
-    build = Builder("generator", settings, seed, policy, synchronized)
+    build = Builder("generator", settings, **options)
     latents = keras.Input((settings.latent_dim,), dtype=build.policy.variable_dtype, name="latents")
     body = {"dcgan": _dcgan_generator, "seed2018": _seed2018_generator}[settings.architecture]
     name = f"catgan_generator_{settings.latent_distribution}"
     return keras.Model(latents, body(build, latents, size_px), name=name)
 
 
-def build_discriminator(
-    settings: ModelSettings,
-    size_px: int,
-    *,
-    seed: int = 0,
-    policy: str = "float32",
-    synchronized: bool = False,
-) -> keras.Model:
-    """Builds a discriminator: pictures `[n, size, size, 3]` to logits `[n, 1]`."""
-    build = Builder("discriminator", settings, seed, policy, synchronized)
+def build_discriminator(settings: ModelSettings, size_px: int, **options) -> keras.Model:
+    """Builds a discriminator: pictures `[n, size, size, 3]` to logits `[n, 1]`.
+
+    Args:
+        settings: The `model` section.
+        size_px: Height and width of the pictures.
+        **options: As for `Builder`.
+    """
+    build = Builder("discriminator", settings, **options)
     shape = (size_px, size_px, 3)
     pictures = keras.Input(shape, dtype=build.policy.variable_dtype, name="pictures")
     body = {"dcgan": _dcgan_discriminator, "seed2018": _seed2018_discriminator}
-    return keras.Model(
-        pictures, body[settings.architecture](build, pictures, size_px), name="discriminator"
-    )
+    logits = body[settings.architecture](build, pictures, size_px)
+    return keras.Model(pictures, logits, name="discriminator")
 
 
 def dcgan_channels(settings: ModelSettings, size_px: int) -> list[int]:
@@ -163,7 +170,8 @@ def _upsample(build: Builder, x, width: int, out: int, name: str):
     # At stride 2 each output pixel of a 4x4 kernel sums over 2x2 input pixels.
     fan_in = 4 * width
     stddev = _he(fan_in) if out != 3 else math.sqrt(1.0 / fan_in)
-    return layers.Conv2DTranspose(
+    kind = PictureConv2DTranspose if build.quick and out == 3 else layers.Conv2DTranspose
+    return kind(
         out,
         4,
         strides=2,
@@ -179,7 +187,8 @@ def _dcgan_discriminator(build: Builder, x, size_px: int):
     side, fan = size_px, 3
     for width in dcgan_channels(settings, size_px):
         side //= 2
-        x = layers.Conv2D(
+        kind = PictureConv2D if build.quick and fan == 3 else layers.Conv2D
+        x = kind(
             width,
             4,
             strides=2,
