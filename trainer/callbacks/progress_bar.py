@@ -4,6 +4,7 @@ Owns the wording and the rhythm. Where lines go is in `trainer.console`.
 """
 
 import logging
+import statistics
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ class ProgressBar(StepCallback):
         self._recent = Pace(waited_secs)
         self._refreshed_at = self._line_at = time.monotonic()
         self._first_step = 0
+        self._last_call = 0, 0.0
+        self._early_step_secs: list[float] = []
         self._forecast_told = False
         self._bar: Progress | None = None
 
@@ -56,15 +59,29 @@ class ProgressBar(StepCallback):
         now = time.monotonic()
         if not self._all.marked:
             # The first call compiles, which is no measure of those that follow.
-            self._all.mark(step)
-            self._recent.mark(step)
+            self._mark(step, now)
             return
-        if not self._forecast_told and step - self._first_step >= _FORECAST_STEPS:
-            self._forecast_told = True
-            _LOG.info("%s", self._forecast(step))
+        if not self._forecast_told:
+            self._measure_early(step, now)
         line_due = now - self._line_at >= self._config.log.every_secs
         if line_due or (self._bar and now - self._refreshed_at >= _REFRESH_SECS):
             self._tell(step, logs, line_due)
+
+    def _mark(self, step: int, now: float) -> None:
+        self._all.mark(step)
+        self._recent.mark(step)
+        self._last_call = step, now
+
+    def _measure_early(self, step: int, now: float) -> None:
+        """Collects single calls until there are enough for a forecast; gives it, once."""
+        last_step, last_now = self._last_call
+        self._last_call = step, now
+        self._early_step_secs.append((now - last_now) / (step - last_step))
+        if step - self._first_step >= _FORECAST_STEPS:
+            self._forecast_told = True
+            _LOG.info("%s", self._forecast(step))
+            # What compiled and drew early grids shall not weigh on the time left.
+            self._mark(step, now)
 
     def end(self, step: int) -> None:
         """Says where training ended and at what speed."""
@@ -113,17 +130,23 @@ class ProgressBar(StepCallback):
         return (self._total - step) / speed if speed else float("nan")
 
     def _forecast(self, step: int) -> str:
-        stretch = self._all.since_mark(step)
-        left = self._left_secs(step)
+        step_secs = _typical(self._early_step_secs)
+        left = (self._total - step) * step_secs
         parts = [
-            f"{1e3 / max(stretch.steps_per_sec, 1e-9):,.0f} ms a step",
-            f"{stretch.steps_per_sec * self._batch:,.0f} pictures a second",
+            f"{1e3 * step_secs:,.0f} ms a step",
+            f"{self._batch / max(step_secs, 1e-9):,.0f} pictures a second",
             f"{console.duration(left)} left to step {self._total:,}",
         ]
         price = self._config.cost.price_per_hour
         if price:
             parts.append(f"which costs {price * left / 3600:,.2f} at {price:,.2f} an hour")
         return ", ".join(parts)
+
+
+def _typical(step_secs: list[float]) -> float:
+    """Mean without calls that compiled or were followed by a grid; penalties count."""
+    usual = 4 * statistics.median(step_secs)
+    return statistics.fmean(secs for secs in step_secs if secs <= usual)
 
 
 def _new_bar() -> "Progress":
