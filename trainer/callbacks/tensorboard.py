@@ -12,6 +12,7 @@ there the part is written whole until it is large, then a new one is begun.
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import tensorflow as tf
 from trainer.callbacks.background import Background
 from trainer.callbacks.base import StepCallback
 from trainer.data.records import frame
+from trainer.errors import StorageError
 from trainer.gan.sampling import png_bytes
 from trainer.run_folder import names
 from trainer.storage import Folder
@@ -85,9 +87,7 @@ class EventFile:
             self._folder.write(self._name, self._whole + data)
             self._whole += data
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
-                file.write(data)
+            _append(path, data)
         self._size += len(data)
 
     def _begin_part(self) -> None:
@@ -97,6 +97,19 @@ class EventFile:
             f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
             f".{self._suffix}-{self._part:04d}"
         )
+
+
+def _append(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise StorageError(
+            f"the event file {path} cannot be written: {error.strerror or error}",
+            expected="a folder with room that can be written",
+            remedy="make room or mend the folder, or set log.tensorboard=false; then resume",
+        ) from error
 
 
 class TensorBoard(StepCallback):
