@@ -181,16 +181,16 @@ class _Start:
         config, secs = self._config, lambda: self._clock.secs
         batch, total = config.training.global_batch, self._schedule.total_steps
         nonfinite = NonFinite(config, self._folder.address, lambda: self._last_good(store))
-        board = (
-            [TensorBoard(self._folder.folder, self._begun.start)] if config.log.tensorboard else []
-        )
+        board: list[TensorBoard] = []
+        if config.log.tensorboard:
+            board.append(TensorBoard(self._folder.folder, self._begun.start))
         samples = Sampling(
             self._folder.folder,
             config,
             self._due(self._schedule.samples),
             secs,
             self._real_pictures,
-            lambda step, grid: [b.grid(step, grid) for b in board],
+            board[0].grid if board else lambda step, grid: None,
         )
         metrics = Metrics(
             rows,
@@ -198,13 +198,15 @@ class _Start:
             secs,
             batch,
             self._wait.secs,
-            lambda row: [b.row(row) for b in board],
+            board[0].row if board else lambda row: None,
         )
         saving = Checkpointing(
             store, self._due(self._schedule.checkpoint), self._meta, secs, nonfinite.check
         )
+        # In an eager run a person may sit in the debugger: no live bar around the prompt.
+        bar = [] if self._context.eager else [ProgressBar(config, self._wait.secs)]
         return [
-            ProgressBar(config, self._wait.secs),
+            *bar,
             metrics,
             nonfinite,
             saving,

@@ -64,7 +64,6 @@ def _norm(config: Config) -> None:
             "model.discriminator_norm=none with model.architecture=dcgan",
         )
 
-
     d_has_norm = model.discriminator_norm == "batch" or model.architecture == "seed2018"
     penalties = config.loss.r1_weight or config.loss.r2_weight
     if config.cluster.workers > 1 and d_has_norm and penalties:

@@ -7,6 +7,7 @@ expected and, for an unknown key, the closest known one.
 import difflib
 import re
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from trainer.errors import ConfigError
 _MAX_CONFIG_BYTES = 1_000_000
 
 
-def load(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Reads a config file, applies `key.sub=value` overrides, checks it.
 
     `run` and `dataset.address` default to `runs/NAME` and `datasets/NAME`,
@@ -45,7 +46,7 @@ def load(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Confi
 
 def from_text(
     text: str,
-    overrides: list[str] | tuple[str, ...] = (),
+    overrides: Sequence[str] = (),
     *,
     name: str = "",
     where: str = "the config",
@@ -62,7 +63,7 @@ def from_text(
     return _validate(tree, where)
 
 
-def override(config: Config, overrides: list[str] | tuple[str, ...]) -> Config:
+def override(config: Config, overrides: Sequence[str]) -> Config:
     """Returns the config with `key=value` overrides applied and checked again."""
     tree = config.model_dump(mode="json")
     for item in overrides:

@@ -23,6 +23,7 @@ from trainer.gan.draws import Draws
 from trainer.gan.halves import Halves, Logs
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
+from trainer.gan.state import read_state, write_state
 
 
 class GAN(keras.Model):
@@ -113,7 +114,7 @@ class GAN(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Returns the function that `fit` calls with its iterator, see `StepRunner`."""
-        if self.train_function is None or force:
+        if force or self.train_function is None:  # type: ignore[has-type]
             self.train_function = self._train_function(self.runner())
         return self.train_function
 
@@ -261,13 +262,9 @@ class GAN(keras.Model):
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns host copies of everything a checkpoint holds, see `trainer.gan.state`."""
-        from trainer.gan.state import read_state
-
         return read_state(self)
 
     def load_state(self, state: dict[str, np.ndarray], step: int) -> None:
         """Puts a checkpoint's arrays back; `step` steps are then finished."""
-        from trainer.gan.state import write_state
-
         write_state(self, state)
         self.step = step

@@ -12,8 +12,6 @@ import tensorflow as tf
 
 from trainer.config.settings import LossSettings
 
-Rows = tf.Tensor
-
 
 @dataclass(frozen=True)
 class Loss:
@@ -26,8 +24,8 @@ class Loss:
         relative: Whether the generator's side needs logits of real pictures.
     """
 
-    discriminator: Callable[[tf.Tensor, tf.Tensor], tuple[Rows, Rows]]
-    generator: Callable[[tf.Tensor | None, tf.Tensor], Rows]
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    generator: Callable[[tf.Tensor | None, tf.Tensor], tf.Tensor]
     relative: bool
 
 
@@ -43,13 +41,13 @@ def build_loss(settings: LossSettings) -> Loss:
     )
 
 
-def _flat(logits: tf.Tensor) -> Rows:
+def _flat(logits: tf.Tensor) -> tf.Tensor:
     return tf.reshape(logits, [-1])
 
 
 def _non_saturating_discriminator(
     real_logits: tf.Tensor, fake_logits: tf.Tensor, smoothing: float
-) -> tuple[Rows, Rows]:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Cross-entropy (Goodfellow et al. 2014, eq. 1) with labels 1 - smoothing and 0.
 
     One-sided smoothing: Salimans et al. 2016, section 3.4.
@@ -59,18 +57,20 @@ def _non_saturating_discriminator(
     return real_rows, tf.nn.softplus(fake)
 
 
-def _pairing_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tuple[Rows, Rows]:
+def _pairing_discriminator(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Relativistic pairing, f(t) = -log(1 + exp(-t)) (Jolicoeur-Martineau 2018; R3GAN, eq. 2)."""
     rows = tf.nn.softplus(_flat(fake_logits) - _flat(real_logits))
     return rows, tf.zeros_like(rows)
 
 
-def _pairing_generator(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> Rows:
+def _pairing_generator(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> tf.Tensor:
     """The generator's side of relativistic pairing: the same pairs, the other way round."""
     return tf.nn.softplus(_flat(real_logits) - _flat(fake_logits))
 
 
-def squared_gradient_rows(gradient: tf.Tensor) -> Rows:
+def squared_gradient_rows(gradient: tf.Tensor) -> tf.Tensor:
     """Squared norm of each picture's gradient, summed over pixels and channels.
 
     R1 on real and R2 on generated pictures (Mescheder et al. 2018, eq. 9 and

@@ -74,8 +74,7 @@ def train(config: Config, options: Options | None = None) -> Outcome:
     record = folder.read_record()
     if record is not None and not options.overrides:
         config = same_config(config, folder)
-    finished = record is not None and record.status == "finished"
-    if finished and options.from_step is None and record.step >= config.training.steps:
+    if record is not None and options.from_step is None and _is_finished(record, config):
         return _already_finished(folder, record)
     return _start(config, folder, options)
 
@@ -102,6 +101,10 @@ def resume(address: str, overrides: Sequence[str] = (), options: Options | None 
     if options.from_step is None:
         options = replace(options, from_step=step)
     return train(config, replace(options, overrides=tuple(overrides)))
+
+
+def _is_finished(record: RunRecord, config: Config) -> bool:
+    return record.status == "finished" and record.step >= config.training.steps
 
 
 def _already_finished(folder: RunFolder, record: RunRecord) -> Outcome:
