@@ -77,8 +77,7 @@ def begin(
         new, host=host, world_size=world_size, versions=versions, overrides=overrides
     )
     try:
-        checkpoint = _find_and_adopt(run, number, from_step)
-        begun = Begun(number, checkpoint)
+        begun = Begun(number, _find_and_adopt(run, number, from_step))
         run.settle_start(number, begun.first_step, begun.images_seen)
         return begun
     except CatganError as error:

@@ -92,29 +92,17 @@ def find_newest(run: RunFolder, prefixes: Sequence[str] | None = None) -> Checkp
         if files.manifest is None:
             continue
         try:
-            checkpoint = _open(run, step)
-            if checkpoint.superseded_by is not None:
-                later = checkpoint.superseded_by
-                _log.info(
-                    "%s does not count: start %d wrote it, and start %d began at step %d",
-                    checkpoint.name,
-                    checkpoint.manifest.start,
-                    later.number,
-                    later.first_step,
-                )
-                continue
-            checkpoint.verify(prefixes)
-        except storage.NotFound:
-            continue  # deleted since it was listed: a newer one was published meanwhile
+            checkpoint = _verified(run, step, prefixes)
         except CheckpointError as error:
             if not run.folder.exists(manifest_name(step)):
-                continue
+                continue  # deleted while it was read: a newer one was published meanwhile
             problems.append(error.what)
             _log.warning(
                 "%s cannot be used, looking for the one before: %s", step_name(step), error.what
             )
             continue
-        return checkpoint
+        if checkpoint is not None:
+            return checkpoint
     if problems:
         raise CheckpointError(
             f"none of the checkpoints in {run.address} is whole: " + "; ".join(problems),
@@ -122,6 +110,26 @@ def find_newest(run: RunFolder, prefixes: Sequence[str] | None = None) -> Checkp
             remedy="restore one from a copy, or train into a new run folder (`run=...`)",
         )
     return None
+
+
+def _verified(run: RunFolder, step: int, prefixes: Sequence[str] | None) -> Checkpoint | None:
+    """Returns the checkpoint if it counts; raises CheckpointError where it is damaged."""
+    try:
+        checkpoint = _open(run, step)
+    except storage.NotFound:
+        return None  # deleted since it was listed
+    later = checkpoint.superseded_by
+    if later is not None:
+        _log.info(
+            "%s does not count: start %d wrote it, and start %d began at step %s",
+            checkpoint.name,
+            checkpoint.manifest.start,
+            later.number,
+            later.first_step,
+        )
+        return None
+    checkpoint.verify(prefixes)
+    return checkpoint
 
 
 def open_step(run: RunFolder, step: int, prefixes: Sequence[str] | None = None) -> Checkpoint:

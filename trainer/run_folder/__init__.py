@@ -6,10 +6,10 @@ and the metrics parts (`metrics`). Does not own what a checkpoint holds, see
 `trainer.storage`.
 """
 
-from trainer.run_folder.folder import NewRun, RunFolder
+from trainer.run_folder.folder import RunFolder
 from trainer.run_folder.metrics import MetricsLog, read_metrics
 from trainer.run_folder.names import parse_step_name, split_run_address, step_name
-from trainer.run_folder.record import RunRecord, StartRecord
+from trainer.run_folder.record import NewRun, RunRecord, StartRecord
 
 __all__ = [
     "MetricsLog",

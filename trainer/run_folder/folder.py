@@ -12,14 +12,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from trainer import storage
 from trainer.errors import CheckpointError
 from trainer.run_folder import names
 from trainer.run_folder.record import (
-    DatasetRecord,
+    NewRun,
     RunRecord,
     StartRecord,
     Status,
@@ -35,25 +34,6 @@ PROGRESS_SECS = 5.0
 
 _MOST_TRIES = 60
 _log = logging.getLogger("catgan.run")
-
-
-@dataclass(frozen=True)
-class NewRun:
-    """What a start says of its run, written into the record when it claims it.
-
-    Attributes:
-        name: The config's name.
-        dataset_address: Absolute address of the data set.
-        dataset_fingerprint: Hash over what determines its pictures.
-        config_hash: Hash of the resolved config.
-        choices: Made by measuring. Kept from the record where the run exists.
-    """
-
-    name: str
-    dataset_address: str
-    dataset_fingerprint: str
-    config_hash: str
-    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunFolder:
@@ -139,25 +119,17 @@ class RunFolder:
         Raises:
             CheckpointError: The folder holds a run on other pictures.
         """
-        token = secrets.token_hex(16)
-
-        def claim(record: RunRecord | None) -> RunRecord:
-            record = self._renewed(record, new, dict(versions or {}))
-            if record.starts and any(start.token == token for start in record.starts):
-                return record  # our own write came through although its answer did not
-            start = StartRecord(
-                number=1 + max((start.number for start in record.starts), default=0),
-                token=token,
-                host=host,
-                world_size=world_size,
-                time=_now(),
-                versions=dict(versions or {}),
-                overrides=dict(overrides or {}),
-            )
-            return claimed(record, start)
-
-        record = self._swap(claim)
-        return next(start.number for start in record.starts if start.token == token)
+        start = StartRecord(
+            number=1,
+            token=secrets.token_hex(16),
+            host=host,
+            world_size=world_size,
+            time=_now(),
+            versions=dict(versions or {}),
+            overrides=dict(overrides or {}),
+        )
+        record = self._swap(lambda record: claimed(record, new, start, self.address))
+        return next(item.number for item in record.starts if item.token == start.token)
 
     def settle_start(self, number: int, first_step: int, images_seen: int = 0) -> None:
         """Fixes the step that a claimed start goes on from (0 for a new run).
@@ -238,36 +210,6 @@ class RunFolder:
             return changed.model_copy(update=updates)
 
         self.update_record(end)
-
-    def _renewed(
-        self, record: RunRecord | None, new: NewRun, versions: dict[str, str]
-    ) -> RunRecord:
-        dataset = DatasetRecord(address=new.dataset_address, fingerprint=new.dataset_fingerprint)
-        if record is None:
-            return RunRecord(
-                name=new.name,
-                dataset=dataset,
-                config_hash=new.config_hash,
-                versions=versions,
-                choices=dict(new.choices),
-            )
-        if record.dataset.fingerprint != new.dataset_fingerprint:
-            raise CheckpointError(
-                f"the run at {self.address} was trained on the data set "
-                f"{record.dataset.fingerprint} ({record.dataset.address}), not on "
-                f"{new.dataset_fingerprint} ({new.dataset_address})",
-                expected="a data set with the same fingerprint",
-                remedy="give this data set a run folder of its own (`run=...`), "
-                "or set dataset.address back",
-            )
-        return record.model_copy(
-            update={
-                "dataset": dataset,
-                "config_hash": new.config_hash,
-                "versions": versions,
-                "choices": {**new.choices, **record.choices},
-            }
-        )
 
     def _read_versioned(self) -> tuple[RunRecord | None, Any]:
         try:

@@ -11,6 +11,8 @@ goes on from, and steps above it now belong to it), *ended*.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -112,6 +114,25 @@ class RunRecord(BaseModel):
         return (self.model_dump_json(indent=2) + "\n").encode()
 
 
+@dataclass(frozen=True)
+class NewRun:
+    """What a start says of its run, written into the record when it claims it.
+
+    Attributes:
+        name: The config's name.
+        dataset_address: Absolute address of the data set.
+        dataset_fingerprint: Hash over what determines its pictures.
+        config_hash: Hash of the resolved config.
+        choices: Made by measuring. Kept from the record where the run exists.
+    """
+
+    name: str
+    dataset_address: str
+    dataset_fingerprint: str
+    config_hash: str
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+
 def read_record(data: bytes, address: str) -> RunRecord:
     """Reads the bytes of a `run.json`.
 
@@ -157,12 +178,55 @@ def changed_start(record: RunRecord, number: int, **changes: Any) -> RunRecord:
     return record.model_copy(update={"starts": starts})
 
 
-def claimed(record: RunRecord, start: StartRecord) -> RunRecord:
-    """Returns the record with a new start at its end, and the open ones before it marked."""
-    marked = tuple(
+def claimed(record: RunRecord | None, new: NewRun, start: StartRecord, address: str) -> RunRecord:
+    """Returns the record with a new start at its end, and the open ones before it marked.
+
+    Args:
+        record: What is there; None for a new run.
+        new: Identity of the run, as the start sees it.
+        start: The start; it gets the next number.
+        address: Of the run folder, for messages.
+
+    Raises:
+        CheckpointError: The run is on other pictures.
+    """
+    if record is None:
+        record = _first(new)
+    if any(old.token == start.token for old in record.starts):
+        return record  # our own write came through although its answer did not
+    if record.dataset.fingerprint != new.dataset_fingerprint:
+        raise _other_pictures(record, new, address)
+    marked = [
         old if old.cause else old.model_copy(update={"cause": UNKNOWN_END}) for old in record.starts
+    ]
+    number = 1 + max((old.number for old in record.starts), default=0)
+    return record.model_copy(
+        update={
+            "dataset": _dataset(new),
+            "config_hash": new.config_hash,
+            "versions": start.versions,
+            "choices": {**new.choices, **record.choices},
+            "starts": (*marked, start.model_copy(update={"number": number})),
+        }
     )
-    return record.model_copy(update={"starts": (*marked, start)})
+
+
+def _first(new: NewRun) -> RunRecord:
+    return RunRecord(name=new.name, dataset=_dataset(new), config_hash=new.config_hash)
+
+
+def _dataset(new: NewRun) -> DatasetRecord:
+    return DatasetRecord(address=new.dataset_address, fingerprint=new.dataset_fingerprint)
+
+
+def _other_pictures(record: RunRecord, new: NewRun, address: str) -> CheckpointError:
+    return CheckpointError(
+        f"the run at {address} was trained on the data set {record.dataset.fingerprint} "
+        f"({record.dataset.address}), not on {new.dataset_fingerprint} ({new.dataset_address})",
+        expected="a data set with the same fingerprint",
+        remedy="give this data set a run folder of its own (`run=...`), "
+        "or set dataset.address back",
+    )
 
 
 def settled(record: RunRecord, number: int, first_step: int, images_seen: int) -> RunRecord:
