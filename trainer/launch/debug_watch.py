@@ -1,0 +1,241 @@
+"""Looks into an eager training step: parts, layers, numbers.
+
+Owns the hooks on one `GAN` object: each part of `train_step` and each layer is
+timed and its result looked at, in the order of the step. The step itself is not
+changed. Only for eager steps: in a traced one there is nothing to see.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.gan.gan import GAN
+from trainer.gan.state import network_variables
+from trainer.launch.debug_numbers import Numbers, bad_tensor, describe, is_finite
+from trainer.launch.debug_report import Report
+
+# What runs between the end of a part and the next hook, where that is more than glue.
+_NAMELESS = {"D again: gradient at the pictures": "G backward"}
+_JUDGED = ("real pictures", "generated pictures")
+
+
+class Watch:
+    """Hooks a model and fills a report while it trains.
+
+    Args:
+        gan: The model, run eagerly.
+        report: Is filled.
+    """
+
+    def __init__(self, gan: GAN, report: Report) -> None:
+        self._gan = gan
+        self._report = report
+        self._names = {
+            id(variable): name
+            for network, prefix in ((gan.generator, "generator"), (gan.discriminator, "D"))
+            for name, variable in network_variables(network, prefix)
+        }
+        self._step = 0
+        self._judged = 0
+        self._where = ""
+        self._last = ""
+        self._clock = 0.0
+        self._looking_secs = 0.0
+        self._depth = 0
+        self._half_now = "D"
+        self._bad: tuple[Numbers, list[Numbers]] | None = None
+
+    def install(self) -> None:
+        """Puts the hooks in place."""
+        gan, halves = self._gan, self._gan.halves
+        self._hook(gan, "train_step", self._whole_step)
+        self._hook(gan, "_real_images", self._part("real pictures"))
+        self._hook(gan, "_latents", self._part("latents"))
+        self._hook(gan.generator, "call", self._generator)
+        self._hook(gan.discriminator, "call", self._discriminator)
+        self._hook(halves, "_judge", self._judge)
+        self._hook(halves, "_discriminator_loss", self._loss)
+        self._hook(halves, "discriminator_half", self._half("D", "D backward"))
+        self._hook(halves, "both", self._half("D", "D and G: backward through D"))
+        self._hook(halves, "generator_half", self._half("D again", next(iter(_NAMELESS))))
+        self._hook(gan, "_update", self._update)
+        self._hook(gan, "_average", self._averaged)
+        for network, letter in ((gan.generator, "G"), (gan.discriminator, "D")):
+            for layer in network.layers:
+                if not isinstance(layer, keras.layers.InputLayer):
+                    self._hook(layer, "call", self._layer(letter, layer))
+
+    def _hook(self, owner: Any, name: str, around: Callable) -> None:
+        """Replaces a method of one object by `around(original, *args)`."""
+        original = getattr(owner, name)
+
+        def hooked(*args: Any, **options: Any) -> Any:
+            return around(original, *args, **options)
+
+        setattr(owner, name, hooked)
+
+    def _whole_step(self, original: Callable, data: Any, **options: Any) -> Any:
+        self._step = int(data[1]) + 1
+        self._report.begin_step(self._step)
+        self._check_weights("before the step")
+        self._restart()
+        logs = original(data, **options)
+        self._mark("figures", logs)
+        self._check_weights("after the step")
+        self._report.end_step()
+        return logs
+
+    def _part(self, name: str) -> Callable:
+        def around(original: Callable, *args: Any) -> Any:
+            result = original(*args)
+            self._look(name, result)
+            self._mark(name, result)
+            return result
+
+        return around
+
+    def _generator(self, original: Callable, *args: Any, **options: Any) -> Any:
+        self._gap()
+        self._where = "G's forward pass"
+        result = self._inside_keras(original, *args, **options)
+        self._mark("G forward", result, may_raise=False)
+        return result
+
+    def _discriminator(self, original: Callable, *args: Any, **options: Any) -> Any:
+        half = self._half_now
+        relative = half == "D" or self._gan.halves._loss.relative
+        which = _JUDGED[self._judged % 2] if relative else _JUDGED[1]
+        self._judged += 1
+        self._where = f"D on {which}" + (", after its update" if half == "D again" else "")
+        result = self._inside_keras(original, *args, **options)
+        self._mark(f"{half} on {which}", result, may_raise=False)
+        return result
+
+    def _inside_keras(self, original: Callable, *args: Any, **options: Any) -> Any:
+        # Keras rewrites an error that passes through a layer: ours waits until outside.
+        self._depth += 1
+        try:
+            return original(*args, **options)
+        finally:
+            self._depth -= 1
+
+    def _judge(self, original: Callable, images: Any, with_penalty: bool) -> Any:
+        judged = original(images, with_penalty)
+        if judged.penalty is not None:
+            name = f"{'R1' if self._judged % 2 else 'R2'} penalty: gradient at the pictures"
+            self._look(name, judged.penalty)
+            self._mark(name, images)
+        self._raise()
+        return judged
+
+    def _loss(self, original: Callable, *args: Any) -> Any:
+        loss, logs = original(*args)
+        for name, value in {**logs, "D's loss with penalties": loss}.items():
+            self._look(name, value)
+        self._mark("D loss", loss)
+        return loss, logs
+
+    def _half(self, half: str, rest: str) -> Callable:
+        def around(original: Callable, *args: Any) -> Any:
+            self._raise()
+            self._half_now, self._judged = half, 0
+            result = original(*args)
+            for name, value in result[-1].items():
+                self._look(name, value)
+            if half == "D again":
+                self._look("the gradient of g_loss at the generated pictures", result[0])
+            self._mark(rest, result[0] if half == "D again" else None)
+            return result
+
+        return around
+
+    def _update(self, original: Callable, optimizer: Any, scale: Any, gradients, logs) -> Any:
+        self._gap()
+        letter = "D" if optimizer is self._gan.discriminator_optimizer else "G"
+        variables = optimizer._trainable_variables
+        # Under a loss scale an overflow is part of the game: the update is left out.
+        for variable, gradient in zip(variables, gradients, strict=True):
+            if not scale.enabled:
+                self._look(f"the gradient at {self._names[id(variable)]}", gradient, [variable])
+        self._raise()
+        self._restart()
+        result = original(optimizer, scale, gradients, logs)
+        self._mark(f"{letter} update", None)
+        for variable in variables:
+            self._look(f"the weight {self._names[id(variable)]} after {letter}'s update", variable)
+        self._raise()
+        self._restart()
+        return result
+
+    def _averaged(self, original: Callable, step: Any) -> None:
+        original(step)
+        self._mark("averaged generator", None)
+        for name, variable in network_variables(self._gan.ema_generator, "averaged"):
+            self._look(f"the weight {name}", variable.value)
+        self._raise()
+        self._restart()
+
+    def _layer(self, letter: str, layer: Any) -> Callable:
+        def around(original: Callable, *args: Any, **options: Any) -> Any:
+            self._sync()
+            began = time.perf_counter()
+            result = original(*args, **options)
+            self._sync()
+            secs = time.perf_counter() - began
+            self._report.layer(letter, layer, result, secs)
+            name = f"the output of {layer.name} ({type(layer).__name__}; {self._where})"
+            looked = time.perf_counter()
+            self._look(name, result, [*args, *(v.value for v in layer.variables)])
+            self._looking_secs += time.perf_counter() - looked
+            return result
+
+        return around
+
+    def _check_weights(self, when: str) -> None:
+        for network, prefix in ((self._gan.generator, "generator"), (self._gan.discriminator, "D")):
+            for name, variable in network_variables(network, prefix):
+                self._look(f"the weight {name} {when}", variable.value)
+        self._raise()
+
+    def _look(self, name: str, tensor: Any, made_from: Any = ()) -> None:
+        """Remembers the first tensor that is not finite."""
+        if self._bad is not None or tensor is None or is_finite(tensor):
+            return
+        names = ["its input", *(getattr(v, "name", "a weight") for v in made_from[1:])]
+        if len(made_from) == 1:
+            names = ["the weight itself"]
+        inputs = [
+            describe(name, value)
+            for name, value in zip(names, made_from, strict=False)
+            if tf.convert_to_tensor(value).dtype.is_floating
+        ]
+        self._bad = describe(name, tensor), inputs
+
+    def _raise(self) -> None:
+        if self._bad is not None:
+            raise bad_tensor(self._step, *self._bad)
+
+    def _gap(self) -> None:
+        if self._last in _NAMELESS:
+            self._mark(_NAMELESS[self._last], None, may_raise=False)
+
+    def _restart(self) -> None:
+        self._sync()
+        self._last, self._clock, self._looking_secs = "", time.perf_counter(), 0.0
+
+    def _mark(self, name: str, result: Any, *, may_raise: bool = True) -> None:
+        """Books the time since the last mark under a part's name."""
+        self._sync()
+        now = time.perf_counter()
+        # What the looking costs is nobody's.
+        self._report.part(name, result, now - self._clock - self._looking_secs)
+        if may_raise and not self._depth:
+            self._raise()
+        self._last, self._clock, self._looking_secs = name, time.perf_counter(), 0.0
+
+    def _sync(self) -> None:
+        if self._report.on_gpu:
+            tf.test.experimental.sync_devices()
