@@ -14,24 +14,26 @@ from trainer.cli.answer import begin, give, json_option
 from trainer.cli.tables import table_text
 from trainer.cli.train import load_config
 
+_MOST_TENSORS = 3
+
 
 @click.command("verify-resume")
 @click.argument("config", metavar="CONFIG")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--steps", type=int, default=0, help="Steps of each run; default: chosen.")
+@click.option("--steps", type=int, default=0, help="Steps of each run. [default: chosen]")
 @click.option(
     "--kill-at",
     "kills",
     type=int,
     multiple=True,
     metavar="STEP",
-    help="Kill a process after this step; may be given several times.",
+    help="Kill after this step; several times: one after another. [default: chosen]",
 )
 @click.option(
     "--scratch",
     default="",
     metavar="ADDRESS",
-    help="Folder or gs://bucket/prefix for the runs; default: beside the config's run.",
+    help="Where the runs lie meanwhile: a path or gs://bucket/prefix. [default: beside the run]",
 )
 @json_option
 def verify_resume(
@@ -44,10 +46,11 @@ def verify_resume(
 ) -> None:
     """Show that a resumed run equals an unbroken one, bit for bit.
 
-    Trains a few steps of CONFIG without a stop, then again with processes
-    killed, checkpoints cut short and bytes flipped, resumes each and compares
-    all weights, statistics and optimizer slots. The config's own run is not
-    touched. Exit code 5 if anything differs.
+    Trains a few steps of CONFIG without a stop; then again, with the process
+    killed by SIGKILL and the run resumed in another: between two checkpoints,
+    while one is published, and with the newest one damaged. Every weight, moving
+    statistic and optimizer slot is compared. CONFIG's own run is not touched.
+    Exit code 5 if anything differs.
     """
     speech = begin()
     from trainer.launch import verify, verify_plan
@@ -67,14 +70,19 @@ def _text(report: Any) -> str:
         [
             trial.name,
             f"{trial.resumed_from:,}",
-            f"{len(trial.different):,} of {trial.tensors:,}",
-            "equal" if trial.ok else trial.note or "DIFFERENT",
+            f"{trial.tensors - len(trial.different):,} of {trial.tensors:,}",
+            "ok" if trial.ok else "DIFFERENT",
         ]
         for trial in report.trials
     ]
-    columns = ["broken off", "resumed from step", "tensors that differ", "found"]
-    return (
-        table_text(columns, rows, right=columns[1:3])
-        + f"compared: {report.compared}; {report.plan.steps:,} steps, "
-        f"{console.duration(report.secs)}\n"
-    )
+    columns = ["what was done", "went on from step", "equal tensors", ""]
+    title = f"{report.plan.steps} steps, a checkpoint every {report.plan.every}"
+    lines = [table_text(columns, rows, title, right=columns[1:3]).rstrip()]
+    for trial in report.trials:
+        if not trial.ok:
+            told = [trial.note] if trial.note else []
+            told += [item.told() for item in trial.different[:_MOST_TENSORS]]
+            lines += [f"{trial.name}: {text}" for text in told]
+    word = "Yes" if report.ok else "No"
+    lines.append(f"{word}: {report.compared} ({console.duration(report.secs)})")
+    return "\n".join(lines) + "\n"
