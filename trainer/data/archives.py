@@ -5,6 +5,7 @@ member called `../x` or `/etc/x` is a label like any other; links and devices
 are refused.
 """
 
+import logging
 import stat
 import tarfile
 import zipfile
@@ -16,6 +17,8 @@ from trainer.data.decode import MAX_FILE_BYTES
 from trainer.data.naming import MAX_NOTE_BYTES, is_note
 from trainer.data.source import Item, Ref, Source
 from trainer.errors import DataError
+
+_log = logging.getLogger("catgan.data")
 
 
 class ZipSource(Source):
@@ -112,10 +115,23 @@ class TarSource(Source):
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
                     yield archive, member
+                if not self.streams:
+                    self._must_end_at(archive.offset)
         except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
             raise _damaged(self.address, error) from error
         except OSError as error:
             raise _unreadable(self.address, error) from error
+
+    def _must_end_at(self, offset: int) -> None:
+        """Raises where an archive stops inside a header, which `tarfile` takes for its end."""
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            block = file.read(tarfile.BLOCKSIZE)
+        if not block:
+            # Some programs leave the end mark away, so this may be all there ever was.
+            _log.warning("%s has no end mark: it may be cut short", self.address)
+        elif block != bytes(tarfile.BLOCKSIZE):
+            raise EOFError(f"it ends or breaks off at byte {offset:,}")
 
 
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -24,7 +24,7 @@ MAX_OUTSIDE = 0.25
 SETTINGS = {"eyes_at": list(EYES_AT), "outside": "reflected", "max_outside": MAX_OUTSIDE}
 
 _POINTS = 9
-_MAX_SOURCE_PX = 4 * 1024
+_MAX_COORDINATE = 1e6
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,13 @@ def parse_landmarks(text: str) -> np.ndarray:
         numbers = [float(word) for word in text.split()]
     except ValueError:
         numbers = []
-    if len(numbers) != 1 + 2 * _POINTS or numbers[0] != _POINTS or not np.isfinite(numbers).all():
+    if len(numbers) != 1 + 2 * _POINTS or numbers[0] != _POINTS or not _plain(numbers):
         raise Rejected("landmarks cannot be a face", f"expected 9 and 18 numbers: {text[:60]!r}")
     return np.array(numbers[1:]).reshape(_POINTS, 2)
+
+
+def _plain(numbers: list[float]) -> bool:
+    return all(abs(number) < _MAX_COORDINATE for number in numbers)
 
 
 def face_square(points: np.ndarray, width: int, height: int) -> FaceSquare:
@@ -154,21 +158,29 @@ def _sample(image: Image.Image, square: FaceSquare, size_px: int) -> Image.Image
     own; on the fine grid it loses nothing, and the reduction is the only filter
     that takes detail away.
     """
-    grid = math.ceil(square.side_px / size_px) * size_px
-    corners = square.corners()
-    low = np.floor(corners.min(0)).astype(int) - 3
-    high = np.ceil(corners.max(0)).astype(int) + 4
-    region = _cut_reflected(np.asarray(image), low, high)
+    fine = math.ceil(square.side_px / size_px)
+    grid = fine * size_px
+    # The filter looks beyond the square's edge, as far as three pixels of the result.
+    margin = 0 if fine == 1 else 3 * fine
     step = square.side_px / grid
-    (a, d), (b, e) = square.right * step, square.down * step
-    # Pillow asks at pixel centres: it adds the half itself.
-    c, f = square.origin - low
-    turned = Image.fromarray(region).transform(
-        (grid, grid), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BICUBIC
+    wide = FaceSquare(
+        square.side_px + 2 * margin * step,
+        square.origin - margin * step * (square.right + square.down),
+        square.right,
     )
-    if grid == size_px:
+    low = np.floor(wide.corners().min(0)).astype(int) - 3
+    high = np.ceil(wide.corners().max(0)).astype(int) + 4
+    region = Image.fromarray(_cut_reflected(np.asarray(image), low, high))
+    (a, d), (b, e) = wide.right * step, wide.down * step
+    c, f = wide.origin - low
+    samples = (grid + 2 * margin, grid + 2 * margin)
+    turned = region.transform(
+        samples, Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BICUBIC
+    )
+    if fine == 1:
         return turned
-    return turned.resize((size_px, size_px), Image.Resampling[FILTER_NAME.upper()])
+    box = (margin, margin, margin + grid, margin + grid)
+    return turned.resize((size_px, size_px), Image.Resampling[FILTER_NAME.upper()], box=box)
 
 
 def _cut_reflected(pixels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

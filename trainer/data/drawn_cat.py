@@ -146,6 +146,5 @@ def _second(draws: Draws, coat: str, pattern: str) -> str:
     if pattern == "bicolour":
         return "white" if coat != "white" else draws.one_of(["black", "grey", "orange"])
     if pattern == "patches":
-        choice = {"white": ["orange", "black", "brown"], "black": ["orange", "cream", "white"]}
-        return draws.one_of(choice.get(coat, ["white", "black", "cream"]))
+        return draws.one_of([name for name in ("white", "black", "orange") if name != coat])
     return coat
