@@ -8,7 +8,7 @@ _MAX_PICTURE_PX = {"dcgan": 256, "seed2018": 256}
 
 def check(config: Config) -> Config:
     """Returns the config unchanged, or raises ConfigError for the first contradiction."""
-    for rule in (_size, _batch, _norm, _loss, _penalty):
+    for rule in (_size, _batch, _norm, _loss):
         rule(config)
     return config
 
@@ -83,15 +83,4 @@ def _loss(config: Config) -> None:
             f"loss.name={config.loss.name}",
             expected="smoothing with loss.name=non_saturating only",
             remedy="set loss.label_smoothing=0",
-        )
-
-
-def _penalty(config: Config) -> None:
-    every = config.loss.penalty_every_steps
-    if (config.loss.r1_weight or config.loss.r2_weight) and every > config.training.steps:
-        raise ConfigError(
-            f"loss.penalty_every_steps={every} is never reached in training.steps="
-            f"{config.training.steps}",
-            expected="an interval within the run",
-            remedy="lower loss.penalty_every_steps, or set loss.r1_weight=0 loss.r2_weight=0",
         )
