@@ -209,6 +209,9 @@ def _explain(error: ValidationError, where: str) -> ConfigError:
     rest = {_key(problem) for problem in problems} - {key}
     more = f" (and {len(rest)} more: {', '.join(sorted(rest)[:5])})" if rest else ""
     if first["type"] == "extra_forbidden":
+        held = first.get("input")
+        if isinstance(held, dict) and held:
+            key = f"{key}.{next(iter(held))}"
         return ConfigError(
             f"{where}: there is no key {key!r}{more}",
             expected="a key of the config",
@@ -248,12 +251,13 @@ def _closest(key: str) -> str:
     sections = sorted({name.split(".")[0] for name in known if "." in name})
     if "." not in key and (near := difflib.get_close_matches(key, sections, 1, 0.7)):
         return f"did you mean the section {near[0]}?"
-    close = difflib.get_close_matches(key, known, 1, 0.5)
+    last = key.rsplit(".", 1)[-1]
+    close = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    close = difflib.get_close_matches(key, close or known, 2, 0.0 if close else 0.5)
     if not close:
-        last = key.rsplit(".", 1)[-1]
         by_last = {name.rsplit(".", 1)[-1]: name for name in known}
         close = [by_last[n] for n in difflib.get_close_matches(last, list(by_last), 1, 0.5)]
-    return f"did you mean {close[0]}?" if close else "see `catgan train --keys` for all keys"
+    return f"did you mean {' or '.join(close)}?" if close else "all keys: catgan train --keys"
 
 
 def _help(key: str) -> str:
