@@ -108,6 +108,7 @@ def run(
         config, context.distribution, rows=rows, jit=context.jit, run_eagerly=context.eager
     )
     gan.logs_to_fit = False
+    checkpoint.check_space(folder, gan.state_bytes, config.checkpoint.keep_last)
     if begun.checkpoint:
         gan.load_state(begun.checkpoint.load(), begun.first_step)
     started = _Start(config, folder, dataset, begun, context, gan)

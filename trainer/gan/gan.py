@@ -23,7 +23,7 @@ from trainer.gan.draws import Draws
 from trainer.gan.halves import Halves, Logs
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
-from trainer.gan.state import read_state, write_state
+from trainer.gan.state import read_state, variables, write_state
 
 
 class GAN(keras.Model):
@@ -259,6 +259,11 @@ class GAN(keras.Model):
         r1, r2 = tf.unstack(self.last_penalties)
         figures = {name: tf.cast(value, tf.float32) for name, value in logs.items()}
         return figures | {"r1_penalty": r1, "r2_penalty": r2}
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of everything that a checkpoint holds."""
+        return sum(v.numpy().nbytes for v in variables(self).values())
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns host copies of everything a checkpoint holds, see `trainer.gan.state`."""
