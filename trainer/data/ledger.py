@@ -12,6 +12,7 @@ table is true and the file's end may hold bytes nobody refers to.
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ CREATE INDEX IF NOT EXISTS by_place ON items (state, place, name);
 CREATE INDEX IF NOT EXISTS by_ref ON items (ref) WHERE substr(ref, 1, 9) = '["stream"';
 """
 _COMMIT_EVERY = 200
+_COMMIT_EVERY_SECS = 2.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Ledger:
         self._records.truncate(self._end_of_records())
         self._records.seek(0, 2)
         self._listing = int(self._fact("listing") or 0)
-        self._uncommitted = 0
+        self._uncommitted, self._committed = 0, time.monotonic()
 
     @staticmethod
     def _open(path: Path) -> sqlite3.Connection:
@@ -99,7 +101,7 @@ class Ledger:
         """Saves what has been done up to here."""
         self._records.flush()
         self.database.commit()
-        self._uncommitted = 0
+        self._uncommitted, self._committed = 0, time.monotonic()
 
     # --- listing ---
 
@@ -160,7 +162,8 @@ class Ledger:
 
     def _tick(self) -> None:
         self._uncommitted += 1
-        if self._uncommitted >= _COMMIT_EVERY:
+        late = time.monotonic() - self._committed > _COMMIT_EVERY_SECS
+        if self._uncommitted >= _COMMIT_EVERY or late:
             self.commit()
 
     # --- converting ---
@@ -230,22 +233,6 @@ class Ledger:
         query = "SELECT count(*) FROM items WHERE state = ?"
         return int(self.database.execute(query, [state]).fetchone()[0])
 
-    def reasons(self) -> dict[str, int]:
-        """Returns how many items were rejected for each reason, most frequent first."""
-        query = (
-            "SELECT reason, count(*) AS n FROM items WHERE state = ? GROUP BY reason"
-            " ORDER BY n DESC, reason"
-        )
-        return dict(self.database.execute(query, [REJECTED]).fetchall())
-
-    def median_small_side(self) -> int | None:
-        """Returns the median side of the pictures that were too small, if there are any."""
-        where = "FROM items WHERE state = ? AND reason = 'smaller than asked for'"
-        count = self.database.execute(f"SELECT count(*) {where}", [REJECTED]).fetchone()[0]
-        query = f"SELECT side_px {where} ORDER BY side_px LIMIT 1 OFFSET ?"
-        row = self.database.execute(query, [REJECTED, count // 2]).fetchone()
-        return row[0] if row else None
-
     def kept_by_place(self, start: int, count: int) -> Iterator[Stored]:
         """Yields pictures `start` to `start + count` of the shuffled order.
 
@@ -278,21 +265,6 @@ class Ledger:
         while rows := self.database.execute(query, [KEPT, last]).fetchall():
             yield from rows
             last = rows[-1][1]
-
-    def rejected(self) -> Iterator[tuple[str, str, str]]:
-        """Yields name, reason and detail of what was left out, by name."""
-        yield from self.database.execute(
-            "SELECT name, reason, detail FROM items WHERE state = ? ORDER BY name", [REJECTED]
-        )
-
-    def attributes(self) -> Iterator[str]:
-        """Yields the attributes of kept pictures, by name."""
-        rows = self.database.execute(
-            "SELECT attributes FROM items WHERE state = ? AND attributes IS NOT NULL ORDER BY name",
-            [KEPT],
-        )
-        for (line,) in rows:
-            yield line
 
 
 def _ref(text: str) -> Ref:

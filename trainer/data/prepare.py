@@ -14,30 +14,28 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from trainer import storage
-from trainer.data import crop, decode, dedup, encode
+from trainer.data import dedup
 from trainer.data.convert import Recipe, Task
+from trainer.data.describe import describe, must_have_pictures, versions
 from trainer.data.exclude import ExcludeList, read_exclude_list
 from trainer.data.finished import find_finished, listing_of, refuse_foreign
-from trainer.data.ledger import KEPT, NO_PICTURE, REJECTED, Ledger
+from trainer.data.ledger import KEPT, REJECTED, Ledger
 from trainer.data.naming import MAX_NOTE_BYTES, is_licence
 from trainer.data.options import PrepareOptions
 from trainer.data.pool import convert_with_workers
 from trainer.data.publish import write_lists, write_manifest, write_shards
 from trainer.data.reading import read
-from trainer.data.rejection import REMEDIES, Rejected
-from trainer.data.shards import Counts, Encoding, Manifest, Resize, Shard, SourceInfo, fingerprint
+from trainer.data.rejection import Rejected
+from trainer.data.shards import Manifest, Shard, SourceInfo
 from trainer.data.source import Item, Ref, Source, open_source
 from trainer.data.workplace import disk_errors, held, remove_work, work_folder
 from trainer.errors import ConfigError, DataError, InterruptedRun
 
 _log = logging.getLogger("catgan.data")
-
-_SIZES_PX = (512, 256, 128, 64, 32, 16, 8)
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,8 @@ class _Job:
         self.kept = 0
 
     def run(self) -> Manifest:
-        identity = json.dumps([self._source.address, self._wanted, _versions(), 1], sort_keys=True)
+        makers = versions(self._options)
+        identity = json.dumps([self._source.address, self._wanted, makers], sort_keys=True)
         with disk_errors(self._work):
             ledger = Ledger(self._work, hashlib.sha256(identity.encode()).hexdigest())
         try:
@@ -145,10 +144,15 @@ class _Job:
             self._convert(ledger)
             if self._options.dedup:
                 self._leave_out_duplicates(ledger)
-            self._must_have_pictures(ledger)
+            must_have_pictures(ledger, self._source.address)
             shards = self._write(ledger)
             write_lists(ledger, self._target)
-            manifest = self._manifest(ledger, shards, listing)
+            origin = SourceInfo(
+                address=self._source.address,
+                licence=self._licence or self._source.licence,
+                listing=listing,
+            )
+            manifest = describe(ledger, self._options, self._wanted, origin, shards)
             write_manifest(manifest, self._target)
             return manifest
         finally:
@@ -196,34 +200,6 @@ class _Job:
             self._progress(Status("comparing", done, total))
         ledger.commit()
 
-    def _must_have_pictures(self, ledger: Ledger) -> None:
-        if ledger.count(KEPT):
-            return
-        reasons = ledger.reasons()
-        if not reasons:
-            raise DataError(
-                f"{self._source.address} holds no pictures"
-                + (f", only {n:,} other files" if (n := ledger.count(NO_PICTURE)) else ""),
-                expected="files in JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIF format",
-                remedy="give the folder or archive that holds them (archives inside "
-                "folders are not opened)",
-            )
-        counted = "; ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-        raise DataError(
-            f"none of the {sum(reasons.values()):,} files of {self._source.address} "
-            f"can be used: {counted}",
-            expected="at least one picture",
-            remedy=self._remedy(ledger, next(iter(reasons))),
-        )
-
-    def _remedy(self, ledger: Ledger, reason: str) -> str:
-        side = ledger.median_small_side()
-        if reason == "smaller than asked for" and side:
-            fitting = next((size for size in _SIZES_PX if size <= side), None)
-            if fitting:
-                return f"--size {fitting}: half of them are at least {side} px"
-        return REMEDIES[reason]
-
     def _write(self, ledger: Ledger) -> tuple[Shard, ...]:
         kept, rejected = ledger.count(KEPT), ledger.count(REJECTED)
 
@@ -231,34 +207,6 @@ class _Job:
             self._progress(Status("writing", done, kept, kept, rejected))
 
         return write_shards(ledger, self._target, self._options.val_fraction, advance)
-
-    def _manifest(self, ledger: Ledger, shards: tuple[Shard, ...], listing: str) -> Manifest:
-        options = self._options
-        held_aside = sum(shard.records for shard in shards if shard.split == "validation")
-        counts = Counts(
-            train=ledger.count(KEPT) - held_aside,
-            validation=held_aside,
-            rejected=ledger.count(REJECTED),
-            not_pictures=ledger.count(NO_PICTURE),
-            reasons=ledger.reasons(),
-        )
-        return Manifest(
-            size_px=options.size_px,
-            encoding=cast(Encoding, options.encoding),
-            resize=_resize(self._source),
-            crop="drawn" if self._source.address.startswith("drawn:") else options.crop,
-            decoding=_settings(options),
-            source=SourceInfo(
-                address=self._source.address,
-                licence=self._licence or self._source.licence,
-                listing=listing,
-            ),
-            options=self._wanted,
-            versions=_versions(),
-            counts=counts,
-            shards=shards,
-            fingerprint=fingerprint(options.size_px, options.encoding, shards),
-        )
 
 
 def _streamed(source: Source, ledger: Ledger) -> Iterator[Task]:
@@ -282,33 +230,3 @@ def _text(item: Item) -> str | None:
         return read(item.ref)[:2000].decode("utf-8", errors="replace").strip()
     except Rejected:
         return None
-
-
-def _versions() -> dict[str, str]:
-    packages = ("catgan", "pillow", "numpy", "opencv-python-headless")
-    return {package: version(package) for package in packages}
-
-
-def _resize(source: Source) -> Resize:
-    if source.address.startswith("drawn:"):
-        return Resize(filter="none: drawn at this size", library=f"pillow {version('pillow')}")
-    return Resize(filter=crop.FILTER_NAME, library=f"pillow {version('pillow')}")
-
-
-def _settings(options: PrepareOptions) -> dict[str, Any]:
-    """Returns the choices behind the options, for the manifest."""
-    settings: dict[str, Any] = {
-        **decode.DECODING,
-        options.encoding: encode.SETTINGS[options.encoding],
-    }
-    if options.crop == "landmarks":
-        from trainer.data import crop_landmarks
-
-        settings["landmarks"] = crop_landmarks.SETTINGS
-    if options.crop == "face":
-        from trainer.data import crop_face
-
-        settings["face"] = crop_face.SETTINGS
-    if options.dedup:
-        settings["dedup"] = dedup.SETTINGS
-    return settings

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from trainer import storage
+from trainer.data.findings import Findings
 from trainer.data.layout import part_sizes, shard_count, split_counts
 from trainer.data.ledger import KEPT, Ledger, Stored
 from trainer.data.shards import (
@@ -114,13 +115,14 @@ class _Writer:
 
 def write_lists(ledger: Ledger, target: storage.Folder) -> None:
     """Writes `rejected.jsonl`, and `attributes.jsonl` where pictures have any."""
+    findings = Findings(ledger.database)
     lines = (
         json.dumps({"id": name, "reason": reason, "detail": detail}, ensure_ascii=False)
-        for name, reason, detail in ledger.rejected()
+        for name, reason, detail in findings.rejected()
     )
     _write_lines(ledger.folder / REJECTED_NAME, lines, target)
-    if (first := next(ledger.attributes(), None)) is not None and first:
-        _write_lines(ledger.folder / ATTRIBUTES_NAME, ledger.attributes(), target)
+    if next(findings.attributes(), None) is not None:
+        _write_lines(ledger.folder / ATTRIBUTES_NAME, findings.attributes(), target)
 
 
 def _write_lines(path: Path, lines: Iterable[str], target: storage.Folder) -> None:

@@ -3,12 +3,13 @@
 Owns listing them, and fetching an archive that lies there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from trainer import storage
 from trainer.data.decode import MAX_FILE_BYTES
-from trainer.data.source import Item, Source, open_path
+from trainer.data.source import Item, Ref, Source, open_path
 from trainer.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -35,18 +36,46 @@ class BucketSource(Source):
         return Item(entry.name, ref, entry.size_bytes, str(entry.generation), refusal)
 
 
+class BucketArchiveSource(Source):
+    """A zip or tar file in a bucket: fetched whole when it is first read."""
+
+    lists_cheaply = False
+
+    def __init__(self, address: str, work: Path) -> None:
+        self.address = storage.canonical(address)
+        folder_address, self._name = storage.split_address(self.address)
+        self._folder = storage.open_folder(folder_address)
+        self._fetched = work / "source" / self._name
+        if not self._folder.exists(self._name):
+            raise DataError(
+                f"there is no source at {address}",
+                expected="a zip or tar file, or a prefix with pictures under it",
+                remedy="check the address",
+            )
+
+    @cached_property
+    def _archive(self) -> Source:
+        if not self._fetched.exists():
+            self._fetched.parent.mkdir(parents=True, exist_ok=True)
+            self._folder.download(self._name, self._fetched)
+        return open_path(self._fetched)
+
+    @property
+    def streams(self) -> bool:  # type: ignore[override]
+        """Whether the archive does."""
+        return self._archive.streams
+
+    def items(self) -> Iterator[Item]:
+        """Yields the archive's members."""
+        return self._archive.items()
+
+    def stream(self, wanted: Callable[[Ref], bool]) -> Iterator[tuple[Ref, bytes]]:
+        """Yields the archive's members in passing."""
+        return self._archive.stream(wanted)
+
+
 def open_bucket(address: str, work: Path) -> Source:
-    """Returns the source at a bucket address; an archive is first fetched into `work`."""
-    if not address.lower().endswith(_ARCHIVES):
-        return BucketSource(address)
-    folder_address, name = storage.split_address(address)
-    fetched = work / "source" / name
-    if not fetched.exists():
-        fetched.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            storage.open_folder(folder_address).download(name, fetched)
-        except storage.NotFound as error:
-            raise DataError(f"there is no source at {address}", remedy="check it") from error
-    source = open_path(fetched)
-    source.address = storage.canonical(address)
-    return source
+    """Returns the source at a bucket address; an archive will be fetched into `work`."""
+    if address.lower().endswith(_ARCHIVES):
+        return BucketArchiveSource(address, work)
+    return BucketSource(address)

@@ -73,7 +73,7 @@ class TfdsSource(Source):
             place = self._place
             self._loaded = self._from_folder(place) if _is_path(place) else _by_name(place)
             info = self._loaded.info.redistribution_info
-            self.licence = dict(info or {}).get("license") or self.licence
+            self.licence = getattr(info, "license", "") or None
         return self._loaded
 
     def _from_folder(self, place: str) -> Any:

@@ -1,0 +1,106 @@
+"""Data sets of tensorflow-datasets that are prepared already."""
+
+import numpy as np
+import pytest
+
+from tests.data.pictures import contents
+from trainer.data.options import PrepareOptions
+from trainer.data.prepare import prepare
+from trainer.errors import DataError
+
+tfds = pytest.importorskip("tensorflow_datasets")
+
+SMALL = PrepareOptions(size_px=16, workers=1)
+
+
+class Pets(tfds.core.GeneratorBasedBuilder):
+    """As small as possible, with the name and the features of the real one."""
+
+    name = "oxford_iiit_pet"
+    VERSION = tfds.core.Version("4.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(),
+            "species": tfds.features.ClassLabel(names=["Cat", "Dog"]),
+            "file_name": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), license="CC BY-SA 4.0"
+        )
+
+    def _split_generators(self, manager):
+        return {"train": self._generate_examples(0), "test": self._generate_examples(100)}
+
+    def _generate_examples(self, first):
+        for k in range(first, first + 10):
+            pixels = np.random.RandomState(k).randint(0, 256, (20, 24, 3), dtype=np.uint8)
+            yield str(k), {"image": pixels, "species": k % 2, "file_name": f"{k}.jpg"}
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    Pets(data_dir=folder).download_and_prepare()
+    return folder / "oxford_iiit_pet" / "4.0.0"
+
+
+def test_only_the_cats_are_kept_of_all_splits(tmp_path, pets):
+    manifest = prepare(f"tfds:{pets}", str(tmp_path / "set"), SMALL)
+    assert manifest.counts.train + manifest.counts.validation == 10
+    assert manifest.source.licence == "CC BY-SA 4.0"
+    assert manifest.source.address == f"tfds:{pets}:all"
+    again = prepare(f"tfds:{pets}", str(tmp_path / "set"), SMALL)
+    assert again == manifest
+
+
+def test_one_split(tmp_path, pets):
+    manifest = prepare(f"tfds:{pets}:test", str(tmp_path / "set"), SMALL)
+    names = contents(tmp_path / "set", manifest)
+    assert len(names) == 5
+    assert all("test" in name for name in names)
+
+
+def test_any_number_of_workers(tmp_path, pets):
+    prints = {
+        prepare(
+            f"tfds:{pets}",
+            str(tmp_path / f"set{workers}"),
+            PrepareOptions(size_px=16, workers=workers),
+        ).fingerprint
+        for workers in (1, 2)
+    }
+    assert len(prints) == 1
+
+
+def test_a_data_set_of_our_own_is_a_source_too(tmp_path):
+    prepare("drawn:20", str(tmp_path / "first"), PrepareOptions(size_px=32, workers=1))
+    manifest = prepare(f"tfds:{tmp_path / 'first'}:train", str(tmp_path / "second"), SMALL)
+    assert manifest.counts.train + manifest.counts.validation == 19
+
+
+def test_prepared_in_a_bucket(tmp_path, pets, bucket, monkeypatch):
+    from trainer import storage
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = storage.open_folder(f"{bucket.address}/pets/4.0.0")
+    for path in pets.iterdir():
+        folder.write(path.name, path.read_bytes())
+    manifest = prepare(f"tfds:{folder.address}:train", str(tmp_path / "set"), SMALL)
+    assert manifest.counts.train + manifest.counts.validation == 5
+
+
+def test_what_is_wrong_is_said(tmp_path, pets):
+    target = str(tmp_path / "set")
+    with pytest.raises(DataError, match="a split out of: train, test"):
+        prepare(f"tfds:{pets}:sideways", target, SMALL)
+    with pytest.raises(DataError, match="holds no prepared data sets"):
+        prepare(f"tfds:{tmp_path}", target, SMALL)
+    with pytest.raises(DataError, match="knows no data set 'cats_vs_doggs'") as caught:
+        prepare("tfds:cats_vs_doggs", target, SMALL)
+    assert "cats_vs_dogs" in caught.value.expected
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "dataset_info.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be opened"):
+        prepare(f"tfds:{tmp_path / 'broken'}", target, SMALL)
+    assert not (tmp_path / "set").exists()
