@@ -76,6 +76,11 @@ def unbroken(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+def one_trace(*more: str) -> list[str]:
+    """Overrides of a run that compiles one kind of step only: half the seconds."""
+    return ["loss.penalty_every_steps=1", *more]
+
+
 def open_run(address: object) -> RunFolder:
     return RunFolder(storage.open_folder(str(address)))
 
