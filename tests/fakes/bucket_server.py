@@ -131,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/faults":
             return self._send(self._control(body), {})
         request = Request(self.command, self.path, headers, body, headers.get("host", ""))
-        met = self.bucket_server.faults.meet(*self.bucket_server.api.identify(request))
+        operation, name = self.bucket_server.api.identify(request)
+        met = self.bucket_server.faults.meet(operation, name)
         if "stall" in met:
             self.bucket_server.stopping.wait(met["stall"].secs)
         if "reset" in met:
@@ -141,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "flip_request" in met:
             request.body = _flipped(request.body)
         answer = self.bucket_server.api.answer(request)
+        self.bucket_server.faults.note_done(operation)
         if "lose_answer" in met:
             return self._reset()
         return self._send(answer, met)

@@ -79,12 +79,18 @@ class Rule:
 
 
 class Faults:
-    """All rules of one server; may be changed while it serves."""
+    """All rules of one server; may be changed while it serves.
+
+    Attributes:
+        requests: Counts of requests by operation, as they come in.
+        done: Counts of those that were carried out.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self.requests: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
 
     def add(self, kind: str, **options: Any) -> Rule:
         """Add a rule; see `Rule` for the options."""
@@ -101,6 +107,7 @@ class Faults:
         with self._lock:
             self._rules.clear()
             self.requests.clear()
+            self.done.clear()
 
     def meet(self, operation: str, name: str) -> dict[str, Rule]:
         """Count a request; the faults that happen to it, by kind."""
@@ -112,7 +119,16 @@ class Faults:
                     met.setdefault(rule.kind, rule)
             return met
 
+    def note_done(self, operation: str) -> None:
+        """Count a request that was carried out, whether or not its answer arrives."""
+        with self._lock:
+            self.done[operation] += 1
+
     def report(self) -> dict[str, Any]:
         """Counts of requests by operation, and the rules with their counts."""
         with self._lock:
-            return {"requests": dict(self.requests), "rules": [asdict(r) for r in self._rules]}
+            return {
+                "requests": dict(self.requests),
+                "done": dict(self.done),
+                "rules": [asdict(r) for r in self._rules],
+            }

@@ -51,13 +51,20 @@ def client() -> Client:
 
 def _connect(*, emulated: bool) -> Client:
     from google.auth.credentials import AnonymousCredentials
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.cloud.storage import Client
     from requests.adapters import HTTPAdapter
 
-    if emulated:
-        made = Client(project="emulated", credentials=AnonymousCredentials())
-    else:
-        made = Client(project=None)
+    try:
+        if emulated:
+            made = Client(project="emulated", credentials=AnonymousCredentials())
+        else:
+            made = Client(project=None)
+    except GoogleAuthError:
+        raise
+    except Exception as error:
+        # A damaged key file fails in many ways, and the text of some quotes it.
+        raise DefaultCredentialsError(f"unusable credentials ({type(error).__name__})") from None
     made._bucket_metadata_cache = None  # asks for the bucket behind our back, for tracing only
     session = made._http  # the session has no public name; its pool of 10 is too small
     if emulated:

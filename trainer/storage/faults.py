@@ -6,6 +6,7 @@ mend, and the text of the latter. Does not wait or try again: `retry.py` does.
 
 import http.client
 import json
+import os
 
 import requests
 import urllib3
@@ -16,6 +17,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from trainer.errors import StorageError
 from trainer.storage.client import EMULATOR_VARIABLE, emulator
 
+KEY_FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _PASSING_STATUS = (408, 409, 410, 425, 429)
 _PASSING_TYPES = (
     ConnectionError,
@@ -96,7 +98,9 @@ def explain(error: BaseException, verb: str, address: str) -> StorageError:
     bucket = "/".join(address.split("/")[:3])
     what = f"cannot {verb} {address}: {in_one_line(error)}"
     if isinstance(error, auth.DefaultCredentialsError):
-        return _no_credentials(f"cannot {verb} {address}: no Google Cloud credentials were found")
+        return _no_credentials(
+            f"cannot {verb} {address}: no usable Google Cloud credentials were found{_key_file()}"
+        )
     if isinstance(error, auth.GoogleAuthError):
         return _no_credentials(f"cannot {verb} {address}: the credentials were refused")
     if status == 401:
@@ -130,12 +134,17 @@ def missing_bucket(address: str) -> StorageError:
     )
 
 
+def _key_file() -> str:
+    path = os.environ.get(KEY_FILE_VARIABLE)
+    return f" ({KEY_FILE_VARIABLE} is {path})" if path else ""
+
+
 def _no_credentials(what: str) -> StorageError:
     return StorageError(
         what,
         expected=(
             "application default credentials, a workload identity, or a key file named by "
-            "GOOGLE_APPLICATION_CREDENTIALS"
+            + KEY_FILE_VARIABLE
         ),
         remedy="gcloud auth application-default login",
     )

@@ -24,7 +24,7 @@ from trainer.storage import limits
 from trainer.storage.folder import ABSENT, Generation
 
 TEMPORARY_PREFIX = ".catgan-tmp-"
-_STALE_SECS = 60.0
+_STALE_SECS = 5.0
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 _NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
@@ -147,7 +147,7 @@ def put(
         WrongGeneration: `if_generation` does not hold.
         OSError: Anything else; nothing is left behind.
     """
-    for attempt in range(100):
+    while True:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary_file(target.parent) as (temporary, descriptor):
@@ -155,10 +155,9 @@ def put(
                 os.fsync(descriptor)
                 return _place(temporary, descriptor, target, if_generation)
         except FileNotFoundError:
-            # A deletion beside us removed the empty directory under our feet.
-            if attempt == 99 or target.parent.exists():
+            if target.parent.exists():
                 raise
-    raise AssertionError("unreachable")
+            # A deletion beside us removed the empty directory under our feet.
 
 
 def _place(
@@ -167,6 +166,8 @@ def _place(
     needed = if_generation is not None and if_generation != ABSENT
     with directory_lock(target.parent, needed=needed) as directory:
         before = status_of(target)
+        if before is None and target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(target))
         found = generation_of(before) if before else ABSENT
         if if_generation is not None and found != if_generation:
             raise WrongGeneration(found)

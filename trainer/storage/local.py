@@ -142,6 +142,8 @@ class LocalFolder(Folder):
         path = self.path(name)
         with speaking("delete", path, expected=if_generation):
             if files.remove(path, if_generation=if_generation):
+                # What a killed writer left would keep the folder for good.
+                files.remove_stale(path.parent)
                 files.prune_empty(path.parent, keep=self._anchor)
             elif not missing_ok:
                 raise not_found(self.address_of(name))
@@ -190,9 +192,10 @@ def speaking(
         yield
     except files.WrongGeneration as error:
         raise conflict(str(path), expected or ABSENT, error.found) from None
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise not_found(str(path)) from error
     except OSError as error:
+        missing = isinstance(error, FileNotFoundError | IsADirectoryError)
+        if missing and verb != "write":
+            raise not_found(str(path)) from error
         needed = needed_bytes() if needed_bytes and error.errno in _FULL else None
         raise _explain(error, verb, path, needed) from error
 
@@ -260,11 +263,29 @@ def _explain(error: OSError, verb: str, path: Path, needed_bytes: int | None) ->
             expected=f"a folder that user number {os.geteuid()} may read and write",
             remedy=f"look with `ls -ld '{address}'`, then change its owner or take another folder",
         )
-    if error.errno == errno.ENOTDIR:
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return StorageError(
             f"cannot {verb} {address}: a part of this path is a file, not a folder",
             expected="a folder",
             remedy="take another folder, or move that file away",
+        )
+    if error.errno == errno.EISDIR:
+        return StorageError(
+            f"cannot {verb} {address}: it is a folder",
+            expected="a file, or nothing, at this path",
+            remedy="take another name, or move that folder away",
+        )
+    if error.errno == errno.ENAMETOOLONG:
+        return StorageError(
+            f"cannot {verb} {address}: {reason}",
+            expected="parts of at most 255 bytes, as most file systems have it",
+            remedy="shorten the name",
+        )
+    if error.errno == errno.ENOLCK:
+        return StorageError(
+            f"cannot {verb} {address}: {reason}, so two writers could not be told apart",
+            expected="a file system with locks (flock)",
+            remedy="mount it with locks, or keep this folder on a local disk or in a bucket",
         )
     return StorageError(
         f"cannot {verb} {address}: {reason}",

@@ -17,6 +17,7 @@ from google.api_core import retry as api_retry
 
 from trainer.errors import CatganError, StorageError
 from trainer.storage import faults
+from trainer.storage.client import emulator
 from trainer.storage.folder import DiskFault
 from trainer.storage.limits import PROGRESS_BYTES, Limits, current
 
@@ -25,7 +26,7 @@ _log = logging.getLogger("catgan.storage")
 _QUIET_SECS = 60.0
 
 _said_lock = threading.Lock()
-_said_at: dict[str, float] = {}
+_said_at: dict[tuple[str, str], float] = {}
 
 
 @dataclass
@@ -140,11 +141,12 @@ def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
 def _say_slow(verb: str, address: str, error: BaseException | None, budget: Budget) -> None:
     """Say once a minute for each bucket that it is being waited for."""
     bucket = "/".join(address.split("/")[:3])
+    store = (emulator(), bucket)
     with _said_lock:
         now = time.monotonic()
-        if now - _said_at.get(bucket, -_QUIET_SECS) < _QUIET_SECS:
+        if now - _said_at.get(store, -_QUIET_SECS) < _QUIET_SECS:
             return
-        _said_at[bucket] = now
+        _said_at[store] = now
     _log.warning(
         "%s is slow or failing (%s while trying to %s %s); trying again for up to %.0f s",
         bucket,
