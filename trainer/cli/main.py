@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import importlib
 import os
+import select
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,15 +161,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; default: those of this process.
     """
     speech = Speech()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = cli.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="catgan",
-            standalone_mode=False,
-            obj=speech,
-        )
+        if "_CATGAN_COMPLETE" in os.environ:  # a shell asks what may come next
+            cli.main(given, prog_name="catgan")
+        # Not `cli.main`: it would take any broken pipe, a bucket's too, for a reader that left.
+        with cli.make_context("catgan", given, obj=speech) as context:
+            cli.invoke(context)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return 0
     except BaseException as error:
         return _told(error, speech)
 
@@ -213,11 +214,14 @@ def _say(text: str, label: str = "error: ") -> None:
 
 
 def _reader_left() -> bool:
-    """Says whether standard output is closed to us, and if so keeps Python silent about it."""
+    """Says whether standard output leads nowhere now, and if so keeps Python silent about it."""
     try:
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output = sys.stdout.fileno()
+        poll = select.poll()
+        poll.register(output, 0)
+        if not any(event & select.POLLERR for _, event in poll.poll(0)):
+            return False
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
         return True
-    return False
+    except (OSError, ValueError):
+        return False
