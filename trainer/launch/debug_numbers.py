@@ -96,7 +96,7 @@ def bad_tensor(step: int, bad: Numbers, around: list[Numbers]) -> TrainingError:
     return TrainingError(
         f"in step {step:,} the first tensor that is not finite is {bad.told()}{from_what}",
         expected="finite numbers; all tensors looked at before it were finite",
-        remedy="numbers that grew too large: lower the rates, or set loss.r1_weight=1; in half "
+        remedy="numbers that grew too large: lower the rates, or raise loss.r1_weight; in half "
         "precision: precision=float32. To look at it, put breakpoint() before that place and run "
         "catgan debug again",
     )

@@ -6,7 +6,7 @@ changed. Only for eager steps: in a traced one there is nothing to see.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -33,11 +33,12 @@ class Watch:
     def __init__(self, gan: GAN, report: Report) -> None:
         self._gan = gan
         self._report = report
-        self._names = {
-            id(variable): name
-            for network, prefix in ((gan.generator, "generator"), (gan.discriminator, "D"))
-            for name, variable in network_variables(network, prefix)
-        }
+        self._weights = [
+            (name.removeprefix("/"), variable)
+            for network in (gan.generator, gan.discriminator)
+            for name, variable in network_variables(network, "")
+        ]
+        self._names = {id(variable): name for name, variable in self._weights}
         self._step = 0
         self._judged = 0
         self._where = ""
@@ -155,20 +156,29 @@ class Watch:
     def _update(self, original: Callable, optimizer: Any, scale: Any, gradients, logs) -> Any:
         self._gap()
         letter = "D" if optimizer is self._gan.discriminator_optimizer else "G"
-        variables = optimizer._trainable_variables
         # Under a loss scale an overflow is part of the game: the update is left out.
-        for variable, gradient in zip(variables, gradients, strict=True):
+        for variable, gradient in zip(optimizer._trainable_variables, gradients, strict=True):
+            name = self._names[id(variable)]
             if not scale.enabled:
-                self._look(f"the gradient at {self._names[id(variable)]}", gradient, [variable])
+                self._look(f"the gradient at {name}", gradient, {"the weight": variable.value})
         self._raise()
         self._restart()
         result = original(optimizer, scale, gradients, logs)
         self._mark(f"{letter} update", None)
-        for variable in variables:
-            self._look(f"the weight {self._names[id(variable)]} after {letter}'s update", variable)
+        self._look_at_update(optimizer, f"after {letter}'s update", gradients)
         self._raise()
         self._restart()
         return result
+
+    def _look_at_update(self, optimizer: Any, when: str, gradients: Any) -> None:
+        slots = optimizer._momentums, optimizer._velocities
+        for variable, mean, square, gradient in zip(
+            optimizer._trainable_variables, *slots, gradients, strict=True
+        ):
+            name, made_from = self._names[id(variable)], {"the gradient": gradient}
+            self._look(f"Adam's mean of the gradient at {name} {when}", mean.value, made_from)
+            self._look(f"Adam's mean of its square at {name} {when}", square.value, made_from)
+            self._look(f"the weight {name} {when}", variable.value, made_from)
 
     def _averaged(self, original: Callable, step: Any) -> None:
         original(step)
@@ -188,31 +198,22 @@ class Watch:
             self._report.layer(letter, layer, result, secs)
             name = f"the output of {layer.name} ({type(layer).__name__}; {self._where})"
             looked = time.perf_counter()
-            self._look(name, result, [*args, *(v.value for v in layer.variables)])
+            self._look(name, result, {"its input": args[0], **_values(layer.variables)})
             self._looking_secs += time.perf_counter() - looked
             return result
 
         return around
 
     def _check_weights(self, when: str) -> None:
-        for network, prefix in ((self._gan.generator, "generator"), (self._gan.discriminator, "D")):
-            for name, variable in network_variables(network, prefix):
-                self._look(f"the weight {name} {when}", variable.value)
+        for name, variable in self._weights:
+            self._look(f"the weight {name} {when}", variable.value)
         self._raise()
 
-    def _look(self, name: str, tensor: Any, made_from: Any = ()) -> None:
-        """Remembers the first tensor that is not finite."""
-        if self._bad is not None or tensor is None or is_finite(tensor):
-            return
-        names = ["its input", *(getattr(v, "name", "a weight") for v in made_from[1:])]
-        if len(made_from) == 1:
-            names = ["the weight itself"]
-        inputs = [
-            describe(name, value)
-            for name, value in zip(names, made_from, strict=False)
-            if tf.convert_to_tensor(value).dtype.is_floating
-        ]
-        self._bad = describe(name, tensor), inputs
+    def _look(self, name: str, tensor: Any, made_from: Mapping[str, Any] | None = None) -> None:
+        """Remembers the first tensor that is not finite, and what it was made from."""
+        if self._bad is None and tensor is not None and not is_finite(tensor):
+            around = [describe(what, value) for what, value in (made_from or {}).items()]
+            self._bad = describe(name, tensor), around
 
     def _raise(self) -> None:
         if self._bad is not None:
@@ -239,3 +240,8 @@ class Watch:
     def _sync(self) -> None:
         if self._report.on_gpu:
             tf.test.experimental.sync_devices()
+
+
+def _values(variables: Iterable[keras.Variable]) -> dict[str, Any]:
+    """The float variables of a layer by their names."""
+    return {v.name: v.value for v in variables if "float" in str(v.dtype)}
