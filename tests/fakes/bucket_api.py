@@ -1,49 +1,28 @@
 """The JSON API of Google Cloud Storage, as far as google-cloud-storage uses it.
 
 Owns the routes: which request is which operation, and what it answers. Knows no
-sockets and no faults (`bucket_server.py`); objects are `stored_objects.py`'s.
+sockets and no faults (`bucket_server.py`); objects are `stored_objects.py`'s,
+formats `wire_format.py`'s.
 """
 
 import base64
 import json
-import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.fakes.stored_objects import ObjectStore, Refused, StoredObject, check, source_conditions
-
-_CHUNK_MULTIPLE = 256 * 1024
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-
-@dataclass
-class Request:
-    """One HTTP request; header names in small letters."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-    host: str = "localhost"
-
-    def __post_init__(self) -> None:
-        split = urlsplit(self.target)
-        self.parts = [unquote(part) for part in split.path.strip("/").split("/")]
-        self.query = dict(parse_qsl(split.query, keep_blank_values=True))
-
-
-@dataclass
-class Answer:
-    """One HTTP answer; `media` marks an object's own bytes."""
-
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    media: bool = False
+from tests.fakes.wire_format import (
+    RANGE,
+    Answer,
+    Request,
+    as_json,
+    bounds,
+    multipart,
+    parsed,
+    refused,
+    take_chunk,
+)
 
 
 @dataclass
@@ -56,11 +35,6 @@ class _Session:
     conditions: dict[str, str]
     received: bytearray = field(default_factory=bytearray)
     stored: StoredObject | None = None
-
-
-def as_json(content: Any, status: int = 200) -> Answer:
-    body = json.dumps(content).encode()
-    return Answer(status, {"Content-Type": "application/json; charset=UTF-8"}, body)
 
 
 class BucketApi:
@@ -128,7 +102,7 @@ class BucketApi:
         return as_json({"items": [_bucket(name) for name in self.store.bucket_names()]})
 
     def _do_make_bucket(self, request: Request) -> Answer:
-        name = _parsed(request.body)["name"]
+        name = parsed(request.body)["name"]
         self.store.add_bucket(name)
         return as_json(_bucket(name))
 
@@ -170,10 +144,10 @@ class BucketApi:
             "x-goog-stored-content-encoding": "identity",
             "x-goog-hash": f"crc32c={stored.crc32c},md5={stored.md5}",
         }
-        wanted = _RANGE.fullmatch(request.headers.get("range", ""))
+        wanted = RANGE.fullmatch(request.headers.get("range", ""))
         if not wanted:
             return Answer(200, headers, content, media=True)
-        start, end = _bounds(wanted, stored.size)
+        start, end = bounds(wanted, stored.size)
         # The checksum is the whole object's, so a part comes without one.
         del headers["x-goog-hash"]
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
@@ -181,7 +155,7 @@ class BucketApi:
 
     def _do_insert(self, request: Request, bucket: str) -> Answer:
         if request.query.get("uploadType") == "multipart":
-            settable, content = _multipart(request)
+            settable, content = multipart(request)
         else:
             settable = {"contentType": request.headers.get("content-type", "")}
             content = request.body
@@ -190,7 +164,7 @@ class BucketApi:
         return as_json(stored.resource())
 
     def _do_start(self, request: Request, bucket: str) -> Answer:
-        settable = _parsed(request.body) if request.body else {}
+        settable = parsed(request.body) if request.body else {}
         settable.setdefault("contentType", request.headers.get("x-upload-content-type", ""))
         name = request.query.get("name") or settable["name"]
         check(self.store.bucket(bucket).get(name), request.query)
@@ -212,7 +186,7 @@ class BucketApi:
         with self.store.lock:
             if session.stored is not None:
                 return as_json(session.stored.resource())
-            total = _take(session, request)
+            total = take_chunk(session.received, request)
             if total != len(session.received):
                 headers = {}
                 if session.received:
@@ -239,7 +213,7 @@ class BucketApi:
         return Answer(204)
 
     def _do_patch(self, request: Request, bucket: str, name: str) -> Answer:
-        stored = self.store.patch(bucket, name, _parsed(request.body), request.query)
+        stored = self.store.patch(bucket, name, parsed(request.body), request.query)
         return as_json(stored.resource())
 
     def _do_copy(self, request: Request, bucket: str, name: str, other: str, new: str) -> Answer:
@@ -247,7 +221,7 @@ class BucketApi:
             source = self.store.find(bucket, name, request.query.get("sourceGeneration"))
             check(source, source_conditions(request.query))
             content = self.store.content(source)
-            settable = {**source.settable, **(_parsed(request.body) if request.body else {})}
+            settable = {**source.settable, **(parsed(request.body) if request.body else {})}
             stored = self.store.insert(other, new, content, settable, request.query)
         return as_json(stored.resource())
 
@@ -265,7 +239,7 @@ class BucketApi:
         )
 
     def _do_compose(self, request: Request, bucket: str, name: str) -> Answer:
-        wanted = _parsed(request.body)
+        wanted = parsed(request.body)
         with self.store.lock:
             parts = []
             for item in wanted["sourceObjects"]:
@@ -277,71 +251,5 @@ class BucketApi:
         return as_json(stored.resource())
 
 
-def refused(refusal: Refused) -> Answer:
-    """A refusal as the service words it."""
-    if refusal.status == 304:
-        return Answer(304)
-    error = {"message": str(refusal), "domain": "global", "reason": refusal.reason}
-    whole = {"code": refusal.status, "message": str(refusal), "errors": [error]}
-    return as_json({"error": whole}, refusal.status)
-
-
 def _bucket(name: str) -> dict[str, str]:
     return {"kind": "storage#bucket", "id": name, "name": name, "location": "NOWHERE"}
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        return json.loads(body)
-    except ValueError:
-        raise Refused(400, "Parse Error", "parseError") from None
-
-
-def _multipart(request: Request) -> tuple[dict[str, Any], bytes]:
-    """Take a multipart/related body apart: JSON metadata, then the object's bytes."""
-    found = re.search(r'boundary="?([^";]+)"?', request.headers.get("content-type", ""))
-    if not found:
-        raise Refused(400, "no boundary")
-    mark = b"--" + found[1].encode()
-    first = request.body.index(mark) + len(mark)
-    second = request.body.index(b"\r\n" + mark, first)
-    last = request.body.rindex(b"\r\n" + mark + b"--")
-    settable = _parsed(request.body[request.body.index(b"\r\n\r\n", first) + 4 : second])
-    head_end = request.body.index(b"\r\n\r\n", second + len(mark)) + 4
-    head = request.body[second:head_end].decode("latin-1")
-    kind = re.search(r"content-type: *([^\r\n]+)", head, re.IGNORECASE)
-    if kind:
-        settable.setdefault("contentType", kind[1])
-    return settable, request.body[head_end:last]
-
-
-def _take(session: _Session, request: Request) -> int | None:
-    """Add a chunk to a session; returns the upload's total size once it is known."""
-    found = _CONTENT_RANGE.fullmatch(request.headers.get("content-range", ""))
-    if not found:
-        raise Refused(400, f"bad Content-Range {request.headers.get('content-range')!r}")
-    total = None if found[3] == "*" else int(found[3])
-    if found[1] is None:
-        return total
-    start, end = int(found[1]), int(found[2]) + 1
-    if end - start != len(request.body):
-        raise Refused(400, "Content-Range and Content-Length disagree")
-    if end != total and (end - start) % _CHUNK_MULTIPLE:
-        raise Refused(400, "a chunk that is not the last must be a multiple of 256 KiB")
-    have = len(session.received)
-    if start <= have < end:  # bytes that have been kept before are ignored
-        session.received += request.body[have - start :]
-    return total
-
-
-def _bounds(wanted: re.Match[str], size: int) -> tuple[int, int]:
-    """The range asked for as [start, end)."""
-    if not wanted[1]:
-        return max(0, size - int(wanted[2] or 0)), size
-    start = int(wanted[1])
-    end = min(size, int(wanted[2]) + 1) if wanted[2] else size
-    if start >= size or end <= start:
-        raise Refused(
-            416, "The requested range cannot be satisfied.", "requestedRangeNotSatisfiable"
-        )
-    return start, end

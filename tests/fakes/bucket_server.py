@@ -29,9 +29,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
-from tests.fakes.bucket_api import Answer, BucketApi, Request, as_json, refused
+from tests.fakes.bucket_api import BucketApi
 from tests.fakes.faults import Faults, Rule
 from tests.fakes.stored_objects import ObjectStore, Refused
+from tests.fakes.wire_format import Answer, Request, as_json, refused
 
 TEST_BUCKET = "test-bucket"
 _REASONS = {401: "required", 403: "forbidden", 429: "rateLimitExceeded"}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.bucket_server import TEST_BUCKET
+from tests.fakes.bucket_server import TEST_BUCKET, BucketServer
 from tests.fakes.fixtures import QUICK, Bucket
+from tests.storage.wire import Wire
 from trainer import storage
 
 
@@ -64,3 +65,12 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> storage.Folder:
 def bucket_folder(bucket: Bucket) -> storage.Folder:
     """A folder on our server, whose faults `bucket` controls."""
     return storage.open_folder(f"{bucket.address}/run")
+
+
+@pytest.fixture(params=["our server", "fake-gcs-server"])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    if request.param == "our server":
+        with BucketServer() as server:
+            yield Wire(server.endpoint, request)
+    else:
+        yield Wire(request.getfixturevalue("foreign_server"), request)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.fixtures import Bucket
 from trainer import storage
+from trainer.errors import ConfigError
 
 SECRET = "very-secret-key-material"
 
@@ -113,3 +114,9 @@ def test_a_bucket_that_does_not_exist(tmp_path: Path) -> None:
             call()
         assert not isinstance(caught.value, storage.NotFound)
         assert "gcloud storage buckets create gs://no-such-bucket" in str(caught.value)
+
+
+def test_an_emulator_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "localhost:4443")
+    with pytest.raises(ConfigError, match="STORAGE_EMULATOR_HOST"):
+        storage.open_folder("gs://cats-bucket/run").read("run.json")

@@ -6,81 +6,20 @@ known to answer otherwise is expected to fail on it, each with its reason.
 
 import json
 import os
-import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import requests
 
-from tests.fakes.bucket_server import TEST_BUCKET, BucketServer
+from tests.fakes.bucket_server import TEST_BUCKET
 from tests.fakes.stored_objects import crc32c_of, md5_of
+from tests.storage.wire import Wire, as_multipart
 from trainer import storage
 
 KIB = 1024
-PRECONDITIONS_ON = "fake-gcs-server ignores preconditions on "
-
-
-def as_multipart(metadata: dict[str, Any], data: bytes, kind: str = "image/png") -> bytes:
-    return (
-        b"--mark\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n"
-        + json.dumps(metadata).encode()
-        + f"\r\n--mark\r\ncontent-type: {kind}\r\n\r\n".encode()
-        + data
-        + b"\r\n--mark--"
-    )
-
-
-class Wire:
-    """Requests to one server, inside a prefix of one test's own."""
-
-    def __init__(self, endpoint: str, request: pytest.FixtureRequest) -> None:
-        self.endpoint = endpoint
-        self.request = request
-        self.prefix = secrets.token_hex(6) + "/"
-        self.session = requests.Session()
-        self.session.trust_env = False
-
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.endpoint + path, timeout=30, **options)
-
-    def object_path(self, name: str) -> str:
-        return f"/storage/v1/b/{TEST_BUCKET}/o/{quote(self.prefix + name, safe='')}"
-
-    def insert(self, name: str, data: bytes, **query: Any) -> requests.Response:
-        body = as_multipart({"name": self.prefix + name}, data)
-        return self.call(
-            "POST",
-            f"/upload/storage/v1/b/{TEST_BUCKET}/o",
-            params={"uploadType": "multipart", **query},
-            data=body,
-            headers={"Content-Type": 'multipart/related; boundary="mark"'},
-        )
-
-    def generation(self, name: str) -> int:
-        return int(self.call("GET", self.object_path(name)).json()["generation"])
-
-    def media(self, name: str, headers: dict[str, str] | None = None, **query: Any) -> Any:
-        path = "/download" + self.object_path(name)
-        return self.call("GET", path, params={"alt": "media", **query}, headers=headers)
-
-    def foreign_differs(self, reason: str) -> None:
-        """Say that fake-gcs-server does not pass this test, and see that it is so."""
-        if self.request.param == "fake-gcs-server":
-            self.request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
-
-
-@pytest.fixture(params=["our server", "fake-gcs-server"])
-def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
-    if request.param == "our server":
-        with BucketServer() as server:
-            yield Wire(server.endpoint, request)
-    else:
-        yield Wire(request.getfixturevalue("foreign_server"), request)
 
 
 def test_metadata_and_checksums(wire: Wire) -> None:
@@ -207,96 +146,6 @@ def test_chunks_sent_again(wire: Wire) -> None:
         answer = wire.session.put(where, data=data, headers={"Content-Range": span}, timeout=30)
         assert answer.status_code == status
     assert wire.media("it").content == content
-
-
-def test_preconditions_on_uploads(wire: Wire) -> None:
-    assert wire.insert("it", b"1", ifGenerationMatch=7).status_code == 412
-    assert wire.insert("it", b"1", ifGenerationMatch=0).status_code == 200
-    assert wire.insert("it", b"2", ifGenerationMatch=0).status_code == 412
-    now = wire.generation("it")
-    assert wire.insert("it", b"2", ifGenerationMatch=now).status_code == 200
-    assert wire.insert("it", b"3", ifGenerationMatch=now).status_code == 412
-    assert wire.media("it").content == b"2"
-
-
-def test_preconditions_on_uploads_in_chunks(wire: Wire) -> None:
-    wire.foreign_differs(PRECONDITIONS_ON + "uploads in chunks")
-    path = f"/upload/storage/v1/b/{TEST_BUCKET}/o"
-    query = {"uploadType": "resumable", "name": wire.prefix + "it", "ifGenerationMatch": "0"}
-    where = wire.call("POST", path, params=query).headers["Location"]
-    wire.insert("it", b"between")
-    headers = {"Content-Range": "bytes 0-0/1"}
-    assert wire.session.put(where, data=b"x", headers=headers, timeout=30).status_code == 412
-    assert wire.call("POST", path, params=query).status_code == 412
-    assert wire.media("it").content == b"between"
-
-
-def test_preconditions_on_reads(wire: Wire) -> None:
-    wire.foreign_differs(PRECONDITIONS_ON + "reads")
-    wire.insert("it", b"x")
-    now = wire.generation("it")
-    path = wire.object_path("it")
-    for query, status in [
-        ({"ifGenerationMatch": now}, 200),
-        ({"ifGenerationMatch": now + 1}, 412),
-        ({"ifGenerationNotMatch": now}, 304),
-        ({"ifGenerationNotMatch": now + 1}, 200),
-        ({"ifMetagenerationMatch": 1}, 200),
-        ({"ifMetagenerationMatch": 2}, 412),
-        ({"ifMetagenerationNotMatch": 1}, 304),
-        ({"generation": now}, 200),
-        ({"generation": now + 1}, 404),
-        ({"ifGenerationMatch": "x"}, 400),
-    ]:
-        assert wire.call("GET", path, params=query).status_code == status, query
-        assert wire.media("it", **query).status_code == status, query
-
-
-def test_preconditions_on_deletes(wire: Wire) -> None:
-    wire.foreign_differs(PRECONDITIONS_ON + "deletes")
-    wire.insert("it", b"x")
-    now = wire.generation("it")
-    path = wire.object_path("it")
-    for query in (
-        {"ifGenerationMatch": now + 1},
-        {"ifGenerationNotMatch": now},
-        {"ifMetagenerationMatch": 5},
-        {"ifMetagenerationNotMatch": 1},
-    ):
-        assert wire.call("DELETE", path, params=query).status_code == 412, query
-    assert wire.call("DELETE", path, params={"ifGenerationMatch": now}).status_code == 204
-    assert wire.call("GET", path).status_code == 404
-
-
-@pytest.mark.parametrize("verb", ["rewriteTo", "copyTo"])
-def test_preconditions_on_copies(wire: Wire, verb: str) -> None:
-    wire.foreign_differs(PRECONDITIONS_ON + "copies")
-    wire.insert("from", b"content")
-    wire.insert("to", b"old")
-    source, target = wire.generation("from"), wire.generation("to")
-    path = f"{wire.object_path('from')}/{verb}{wire.object_path('to').removeprefix('/storage/v1')}"
-    for query in (
-        {"ifGenerationMatch": target + 1},
-        {"ifGenerationMatch": 0},
-        {"ifSourceGenerationMatch": source + 1},
-        {"ifSourceGenerationNotMatch": source},
-        {"ifMetagenerationMatch": 2},
-    ):
-        assert wire.call("POST", path, params=query).status_code == 412, query
-    good = {"ifGenerationMatch": target, "ifSourceGenerationMatch": source}
-    assert wire.call("POST", path, params=good).status_code == 200
-    assert wire.media("to").content == b"content"
-
-
-def test_preconditions_on_changes_of_metadata(wire: Wire) -> None:
-    wire.foreign_differs(PRECONDITIONS_ON + "changes of metadata")
-    wire.insert("it", b"x")
-    path = wire.object_path("it")
-    change = {"metadata": {"a": "b"}}
-    first = wire.call("PATCH", path, json=change, params={"ifMetagenerationMatch": 1})
-    assert first.json()["metageneration"] == "2"
-    again = wire.call("PATCH", path, json=change, params={"ifMetagenerationMatch": 1})
-    assert again.status_code == 412
 
 
 def test_composing(wire: Wire) -> None:

@@ -33,7 +33,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("cut", {"every": 2}),
     ("cut", {"every": 2, "at": 0.99}),
     ("flip", {"every": 2}),
-    ("flip_request", {"every": 4, "operations": ("insert", "chunk")}),
+    ("flip_request", {"every": 3, "operations": ("insert", "chunk")}),
 ]
 
 

@@ -11,6 +11,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from trainer.errors import ConfigError
+
 if TYPE_CHECKING:
     from google.cloud.storage import Client
 
@@ -32,8 +34,19 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def emulator() -> str:
-    """The address of a stand-in for Google's service, or an empty string."""
-    return os.environ.get(EMULATOR_VARIABLE, "")
+    """The address of a stand-in for Google's service, or an empty string.
+
+    Raises:
+        ConfigError: The variable holds something else.
+    """
+    address = os.environ.get(EMULATOR_VARIABLE, "")
+    if address and not address.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{EMULATOR_VARIABLE}={address!r} is not the address of a server",
+            expected="an address such as http://localhost:4443",
+            remedy=f"export {EMULATOR_VARIABLE}=http://{address}, or unset it",
+        )
+    return address
 
 
 def client() -> Client:

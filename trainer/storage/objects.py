@@ -9,7 +9,6 @@ so that there is one policy with one bound. Does not know folders and names:
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 PAGE_OBJECTS = 1000
 _LISTED = "items(name,size,generation),nextPageToken"
 
-_seen_lock = threading.Lock()
 _seen_buckets: set[tuple[str, str]] = set()
 
 
@@ -153,8 +151,7 @@ class BucketObjects:
 
     def saw_bucket(self) -> None:
         """Note that the bucket answered, so that a 404 means a missing object."""
-        with _seen_lock:
-            _seen_buckets.add((emulator(), self.bucket))
+        _seen_buckets.add((emulator(), self.bucket))
 
     def _absent(self, address: str, budget: Budget) -> NotFound:
         """The error of a missing object; raises the one of a missing bucket if that is it.

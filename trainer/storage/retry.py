@@ -114,7 +114,7 @@ def call(
         raise faults.explain(error, verb, address) from error
 
 
-def of_each_chunk(budget: Budget) -> api_retry.Retry:
+def of_each_chunk(address: str, budget: Budget) -> api_retry.Retry:
     """The same policy in the form that the client wants for the chunks of one upload.
 
     A chunk is sent again within the upload's session, so a long upload does not
@@ -123,6 +123,7 @@ def of_each_chunk(budget: Budget) -> api_retry.Retry:
 
     def note(error: Exception) -> None:
         budget.failures += 1
+        _say_slow("write", address, error, budget)
 
     return api_retry.Retry(
         predicate=faults.passes,
@@ -142,11 +143,15 @@ def _say_slow(verb: str, address: str, error: BaseException | None, budget: Budg
     """Say once a minute for each bucket that it is being waited for."""
     bucket = "/".join(address.split("/")[:3])
     store = (emulator(), bucket)
-    with _said_lock:
+    if not _said_lock.acquire(blocking=False):
+        return  # another thread is saying it
+    try:
         now = time.monotonic()
         if now - _said_at.get(store, -_QUIET_SECS) < _QUIET_SECS:
             return
         _said_at[store] = now
+    finally:
+        _said_lock.release()
     _log.warning(
         "%s is slow or failing (%s while trying to %s %s); trying again for up to %.0f s",
         bucket,

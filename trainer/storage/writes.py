@@ -63,7 +63,7 @@ class BucketWrites:
             while True:
                 before, maybe_done = maybe_done, True
                 try:
-                    return self._send(key, source, guess, token, budget)
+                    return self._send(key, address, source, guess, token, budget)
                 except api.PreconditionFailed:
                     maybe_done = before
                     found = self._objects.look(key, address, budget=budget)
@@ -112,7 +112,13 @@ class BucketWrites:
         return call("delete", address, attempt)
 
     def _send(
-        self, key: str, source: Source, expected: Generation, token: str, budget: Budget
+        self,
+        key: str,
+        address: str,
+        source: Source,
+        expected: Generation,
+        token: str,
+        budget: Budget,
     ) -> Generation:
         """Upload once: in one request, or in chunks if the content is large."""
         blob = self._objects.blob(key)
@@ -133,7 +139,7 @@ class BucketWrites:
                     # afterwards, without a precondition; so the service checks instead.
                     checksum=None if large else "crc32c",
                     crc32c_checksum_value=crc32c if large else None,
-                    retry=of_each_chunk(budget) if large else None,
+                    retry=of_each_chunk(address, budget) if large else None,
                 )
             except api.RetryError as error:
                 raise error.cause or TimeoutError("the upload took too long") from error
