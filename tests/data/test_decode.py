@@ -7,6 +7,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from trainer.data import decode as decoding
@@ -210,3 +212,42 @@ def test_our_own_limit_holds_below_pillows(monkeypatch):
 def test_postscript_is_never_interpreted():
     with pytest.raises(Rejected):
         decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+
+
+def _small_files() -> list[bytes]:
+    image = Image.fromarray(np.random.RandomState(0).randint(0, 256, (9, 7, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return [
+        encoded(image),
+        encoded(image, "jpeg", exif=exif),
+        encoded(image.convert("CMYK"), "jpeg"),
+        encoded(image.convert("P"), "gif"),
+        encoded(image, "webp"),
+        encoded(image, "tiff", compression="tiff_lzw"),
+        encoded(image, "bmp"),
+        encoded(image.convert("RGBA"), "png"),
+        encoded(Image.fromarray(np.arange(63, dtype=np.uint16).reshape(9, 7)), "png"),
+        encoded(image, "avif"),
+        encoded(image, "jpeg2000"),
+        encoded(image, "ppm"),
+    ]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_damage_anywhere_gives_a_picture_or_a_reason(data):
+    """Nothing else may come out: one odd file among a million must not end the work."""
+    original = bytearray(data.draw(st.sampled_from(_small_files())))
+    for _ in range(data.draw(st.integers(1, 4))):
+        original[data.draw(st.integers(0, len(original) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(original)))
+    damaged = bytes(original[:cut] if data.draw(st.booleans()) else original)
+    try:
+        image = decode(damaged)
+    except Rejected as why:
+        reason = why.reason
+    else:
+        assert (image.mode, min(image.size) > 0) == ("RGB", True)
+        return
+    assert reason in REMEDIES

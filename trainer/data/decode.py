@@ -68,7 +68,9 @@ def decode(data: bytes) -> Image.Image:
     turn = _TURNS.get(_orientation(image))
     try:
         rgb = _to_rgb(image)
-    except (ValueError, OSError) as error:
+    except (Rejected, MemoryError):
+        raise
+    except Exception as error:  # a header may promise what its pixels do not keep
         raise Rejected("damaged", _said(error)) from error
     return rgb.transpose(turn) if turn is not None else rgb
 
