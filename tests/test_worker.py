@@ -17,7 +17,7 @@ from trainer.callbacks.stop_at import StopAt
 from trainer.data import stream
 from trainer.data.options import PrepareOptions
 from trainer.data.prepare import prepare
-from trainer.errors import StorageError, TrainingError
+from trainer.errors import CheckpointError, StorageError, TrainingError
 from trainer.run_folder import NewRun, RunFolder, read_metrics
 
 YAML = """
@@ -181,3 +181,13 @@ def test_an_error_is_passed_on_as_it_is(pictures, tmp_path, error):
     with pytest.raises(type(error)) as caught:
         launch.run(Raise(error))
     assert caught.value is error
+
+
+def test_a_start_that_lost_its_run_does_not_finish_it(pictures, tmp_path):
+    """Though every step that it would publish is there already."""
+    first = Launch(pictures, tmp_path / "run")
+    second = Launch(pictures, tmp_path / "run")
+    assert second.run().status == "finished"
+    with pytest.raises(CheckpointError, match="start 1 on here lost this run"):
+        first.run()
+    assert second.folder.read_record().starts[0].number == 1

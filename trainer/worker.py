@@ -28,6 +28,7 @@ from trainer.callbacks.run_record import RunProgress
 from trainer.callbacks.sampling import Sampling
 from trainer.callbacks.schedule import Due, Schedule
 from trainer.callbacks.tensorboard import TensorBoard
+from trainer.checkpoint import rule
 from trainer.config import Config, to_yaml
 from trainer.data.order import rows_of
 from trainer.data.stream import Dataset
@@ -37,6 +38,7 @@ from trainer.gan.build import build_gan
 from trainer.gan.export import save_generator
 from trainer.gan.gan import GAN
 from trainer.run_folder import MetricsLog, RunFolder
+from trainer.run_folder.record import taken_over
 
 log = logging.getLogger("catgan")
 
@@ -264,7 +266,12 @@ class _Start:
         return out_of_memory_error(tried, fits, has_batch_norm=has_norm)
 
     def finish(self) -> Result:
-        """Leaves behind what a finished run has, and says how this start ended."""
+        """Leaves behind what a finished run has, and says how this start ended.
+
+        Raises:
+            CheckpointError: A later start took the run over, which alone may finish it.
+        """
+        self._refuse_if_taken_over()
         step, total = self._gan.step, self._schedule.total_steps
         if step < total:
             return Result("stopped", step, self._context.stops.cause() or "asked to stop")
@@ -272,6 +279,13 @@ class _Start:
             self._gan.ema_generator, self._folder.folder, self._config.model.picture_scale
         )
         return Result("finished", step, f"all {total:,} steps are done")
+
+    def _refuse_if_taken_over(self) -> None:
+        """Asks once more at the end: all that this start had to write may be there already."""
+        record = self._folder.read_record()
+        later = rule.fenced_by(self._begun.start, record.starts) if record else None
+        if record is not None and later is not None:
+            raise taken_over(record.start(self._begun.start), later)
 
 
 def _step_fits(config: Config, rows: int) -> bool:
