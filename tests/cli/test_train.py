@@ -1,0 +1,91 @@
+"""Training, going on, drawing and looking, from the command line."""
+
+import shutil
+
+import pytest
+
+from trainer.cli import main
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of the finished run, at `runs/tiny` in the command's folder."""
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    shutil.copytree(trained / "datasets", tmp_path / "datasets")
+    shutil.copy(trained / "tiny.yaml", tmp_path)
+    return tmp_path / "runs" / "tiny"
+
+
+def test_standard_output_is_the_address_alone(catgan, tiny, tmp_path):
+    ended = catgan("train", tiny, "training.steps=2")
+    assert ended.code == 0, ended.err
+    assert ended.out == f"{tmp_path}/runs/tiny\n"
+    assert "finished after 2 steps" in ended.err
+    assert (tmp_path / "runs/tiny/generator.keras").is_file()
+
+
+def test_a_finished_run_says_so(catgan, run):
+    ended = catgan("train", "tiny.yaml", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.answer["status"] == "already finished"
+    assert (ended.answer["step"], ended.answer["run"]) == (4, str(run))
+
+
+def test_another_config_on_a_run_is_refused_with_both_remedies(catgan, run):
+    ended = catgan("train", "tiny.yaml", "loss.r1_weight=7")
+    assert ended.code == 2
+    assert "loss.r1_weight (1.0 there, 7.0 now)" in ended.err
+    assert "catgan resume" in ended.err
+    assert "run=" in ended.err
+
+
+def test_resume_goes_on_from_the_address_alone(catgan, run):
+    ended = catgan("resume", run, "training.steps=6")
+    assert ended.code == 0, ended.err
+    assert ended.out == f"{run}\n"
+    found = catgan("inspect", run, "--json").answer
+    assert (found["status"], found["step"], found["whole"]) == ("finished", 6, True)
+    assert [start["first_step"] for start in found["starts"]] == [0, 4]
+    assert found["starts"][1]["overrides"] == {"training.steps": "6"}
+
+
+@pytest.mark.parametrize("where", ["--from", "address"])
+def test_resume_from_an_older_checkpoint(catgan, run, where):
+    older = ["--from", "step-000000002"] if where == "--from" else []
+    address = run if older else run / "checkpoints" / "step-000000002"
+    ended = catgan("resume", address, *older)
+    assert ended.code == 0, ended.err
+    starts = catgan("inspect", run, "--json").answer["starts"]
+    assert starts[-1]["first_step"] == 2
+
+
+def test_the_run_option_is_the_run_key(catgan, tiny, tmp_path):
+    for number, words in enumerate((["--run", "a: b"], ["--out", "a: b"], ["run='a: b'"])):
+        found = catgan("train", tiny, *words, "--dry-run", "--json").answer
+        assert found["addresses"]["run"] == f"{tmp_path}/a: b", number
+
+
+def test_generate_writes_seeds_and_a_grid(catgan, run, tmp_path):
+    ended = catgan("generate", run, "--out", "drawn", "--count", 3, "--seed", 7, "--grid", "--json")
+    assert ended.code == 0, ended.err
+    names = [f"seed-{seed:09d}.png" for seed in (7, 8, 9)]
+    assert ended.answer == {"out": f"{tmp_path}/drawn", "files": [*names, "grid.png"]}
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["grid.png", *names]
+
+
+def test_verbose_is_no_part_of_the_answer(catgan, run):
+    assert catgan("train", "tiny.yaml", "--verbose").out == f"{run}\n"
+
+
+def test_an_interrupt_while_pictures_are_looked_at(catgan, monkeypatch, tiny):
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.config.load", interrupted)
+    assert catgan("train", tiny).code == 130
+
+
+def test_every_command_is_there():
+    for doors in main.SECTIONS.values():
+        for name, door in doors.items():
+            assert main._load(door).name == name
