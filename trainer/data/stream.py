@@ -111,6 +111,9 @@ class Dataset:
         """Height and width of every picture."""
         return self.manifest.size_px
 
+    # Nothing here is Python control flow over tensors; looking for it takes longer
+    # than building the graph.
+    @tf.autograph.experimental.do_not_convert
     def batches(
         self,
         *,
