@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trainer.data.decode import MAX_FILE_BYTES
+from trainer.data.items import Item, Ref, Source
 from trainer.data.naming import MAX_NOTE_BYTES, is_note
-from trainer.data.source import Item, Ref, Source
 from trainer.errors import DataError
 
 _log = logging.getLogger("catgan.data")
@@ -24,8 +24,8 @@ _log = logging.getLogger("catgan.data")
 class ZipSource(Source):
     """The members of a zip file, read by position."""
 
-    def __init__(self, path: Path, address: str | None = None) -> None:
-        self.address = address or str(path)
+    def __init__(self, path: Path) -> None:
+        self.address = str(path)
         self._path = path
 
     def items(self) -> Iterator[Item]:
@@ -66,8 +66,8 @@ class ZipSource(Source):
 class TarSource(Source):
     """The members of a tar file: by position, or in passing where it is compressed."""
 
-    def __init__(self, path: Path, address: str | None = None) -> None:
-        self.address = address or str(path)
+    def __init__(self, path: Path) -> None:
+        self.address = str(path)
         self._path = path
         with path.open("rb") as file:
             first = file.read(6)
@@ -158,4 +158,26 @@ def _unreadable(address: str, error: OSError) -> DataError:
     return DataError(
         f"{address} cannot be read: {error.strerror or error}",
         remedy="check that it is there and its permissions",
+    )
+
+
+def open_archive(path: Path) -> Source:
+    """Returns the source in a zip or tar file; raises DataError."""
+    if not path.is_file():
+        raise _no_archive(path, "is neither a folder nor a file")
+    try:
+        if zipfile.is_zipfile(path):
+            return ZipSource(path.resolve())
+        if tarfile.is_tarfile(path):
+            return TarSource(path.resolve())
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
+    raise _no_archive(path, "is neither a zip nor a tar archive, or it is damaged")
+
+
+def _no_archive(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path} {what}",
+        expected="a folder of pictures, or a zip or tar file of them",
+        remedy=f"give the folder that holds it: {path.parent}",
     )

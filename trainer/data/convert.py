@@ -15,10 +15,10 @@ from trainer.data.crop import crop_and_resize
 from trainer.data.decode import decode
 from trainer.data.dedup import signature
 from trainer.data.encode import encode
+from trainer.data.items import Ref
 from trainer.data.reading import read
 from trainer.data.records import frame, write_example
 from trainer.data.rejection import Rejected
-from trainer.data.source import Ref
 
 _READERS_AT_ONCE = 8
 

@@ -1,22 +1,16 @@
 """From a picture to a square of the size asked for.
 
-Owns which part of a picture is taken and how it is brought to size: in one
-antialiased resampling of the source, never stretched and never enlarged. What
-a cat's face is lies in `crop_landmarks.py` and `crop_face.py`.
+Owns which part of a picture is taken; nothing is ever stretched. Resampling is
+`resizing.py`, what a cat's face is lies in `crop_landmarks.py` and
+`crop_face.py`.
 """
 
-from typing import Any
-
-import numpy as np
 from PIL import Image
 
 from trainer.data.rejection import Rejected
+from trainer.data.resizing import Box, resize_box
 
-FILTER_NAME = "lanczos"
-_FILTER = Image.Resampling.LANCZOS
 _NEARLY_SQUARE = 0.01
-
-Box = tuple[float, float, float, float]
 
 
 def crop_and_resize(
@@ -54,29 +48,7 @@ def center_box(image: Image.Image) -> Box:
     return left, top, left + side, top + side
 
 
-def resize_box(image: Image.Image, box: Box, size_px: int) -> Image.Image:
-    """Returns the square `box` of `image` at `size_px`, antialiased."""
-    refuse_small(box[2] - box[0], size_px)
-    if image.size == (size_px, size_px) and box == (0, 0, size_px, size_px):
-        return image
-    return image.resize((size_px, size_px), _FILTER, box=box)
-
-
-def refuse_small(side_px: float, size_px: int) -> None:
-    """Raises Rejected where a square of `side_px` would have to be enlarged."""
-    if side_px < size_px - 0.01:  # a side worked out from landmarks is not exact
-        raise Rejected(
-            "smaller than asked for", f"{side_px:.0f} px, asked for {size_px}", int(side_px)
-        )
-
-
 def _must_be_square(image: Image.Image) -> None:
     width, height = image.size
     if abs(width - height) > _NEARLY_SQUARE * max(width, height):
         raise Rejected("not square", f"{width}x{height}", min(width, height))
-
-
-def as_array(image: Image.Image) -> np.ndarray:
-    """Returns uint8 `[height, width, 3]`."""
-    array: np.ndarray[Any, Any] = np.asarray(image.convert("RGB"))
-    return array

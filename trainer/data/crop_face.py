@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from trainer.data.crop import Box, refuse_small
 from trainer.data.rejection import Rejected
+from trainer.data.resizing import Box, refuse_small
 from trainer.errors import ConfigError
 
 CASCADE = "haarcascade_frontalcatface_extended.xml"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from trainer.data.crop import FILTER_NAME, refuse_small
 from trainer.data.rejection import Rejected
+from trainer.data.resizing import FILTER, refuse_small
 
 EYES_AT = (0.5, 0.4)
 MAX_OUTSIDE = 0.25
@@ -180,7 +180,7 @@ def _sample(image: Image.Image, square: FaceSquare, size_px: int) -> Image.Image
     if fine == 1:
         return turned
     box = (margin, margin, margin + grid, margin + grid)
-    return turned.resize((size_px, size_px), Image.Resampling[FILTER_NAME.upper()], box=box)
+    return turned.resize((size_px, size_px), FILTER, box=box)
 
 
 def _cut_reflected(pixels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

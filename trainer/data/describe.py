@@ -10,7 +10,7 @@ import numpy as np
 import PIL
 
 from trainer import __version__
-from trainer.data import crop, decode, dedup, encode
+from trainer.data import decode, dedup, encode, resizing
 from trainer.data.findings import Findings
 from trainer.data.ledger import KEPT, NO_PICTURE, REJECTED, Ledger
 from trainer.data.options import PrepareOptions
@@ -47,7 +47,7 @@ def describe(
     """
     drawn = source.address.startswith("drawn:")
     library = f"pillow {PIL.__version__}"
-    filter_name = "none: drawn at this size" if drawn else crop.FILTER_NAME
+    filter_name = "none: drawn at this size" if drawn else resizing.FILTER_NAME
     return Manifest(
         size_px=options.size_px,
         encoding=cast(Encoding, options.encoding),

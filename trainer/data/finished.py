@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from trainer import storage
+from trainer.data.items import Item, Source
 from trainer.data.publish import is_ours
 from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
-from trainer.data.source import Item, Source
 from trainer.errors import CatganError, ConfigError
 
 _log = logging.getLogger("catgan.data")

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.data.convert import Outcome, Task
+from trainer.data.items import Item, Ref
 from trainer.data.naming import LANDMARK_SUFFIX, kind_of
-from trainer.data.source import Item, Ref
 
 TODO, KEPT, REJECTED, NO_PICTURE = range(4)
 

@@ -12,8 +12,7 @@ manifest is written, so that the same command goes on where it stopped.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from trainer.data.convert import Recipe, Task
 from trainer.data.describe import describe, must_have_pictures, versions
 from trainer.data.exclude import ExcludeList, read_exclude_list
 from trainer.data.finished import find_finished, listing_of, refuse_foreign
+from trainer.data.items import Item, Ref, Source
 from trainer.data.ledger import KEPT, REJECTED, Ledger
 from trainer.data.naming import MAX_NOTE_BYTES, is_licence
 from trainer.data.options import PrepareOptions
@@ -31,33 +31,12 @@ from trainer.data.publish import write_lists, write_manifest, write_shards
 from trainer.data.reading import read
 from trainer.data.rejection import Rejected
 from trainer.data.shards import Manifest, Shard, SourceInfo
-from trainer.data.source import Item, Ref, Source, open_source
+from trainer.data.source import open_source
+from trainer.data.status import Report, Status
 from trainer.data.workplace import disk_errors, held, remove_work, work_folder
 from trainer.errors import ConfigError, DataError, InterruptedRun
 
 _log = logging.getLogger("catgan.data")
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where `prepare` stands.
-
-    Attributes:
-        phase: `listing`, `converting`, `comparing` or `writing`.
-        done: Files or pictures done in this phase.
-        total: How many there are, None while they are still being listed.
-        kept: Pictures converted so far.
-        rejected: Files rejected so far.
-    """
-
-    phase: str
-    done: int
-    total: int | None
-    kept: int = 0
-    rejected: int = 0
-
-
-Report = Callable[[Status], None]
 
 
 def prepare(

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from trainer import storage
 from trainer.data.decode import MAX_FILE_BYTES
+from trainer.data.items import Ref
 from trainer.data.rejection import Rejected
-from trainer.data.source import Ref
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 

@@ -1,72 +1,18 @@
-"""Where raw pictures come from: one face for folders, archives, buckets and the rest.
+"""Which kind of source an address names.
 
-Owns what a source gives (`Item`) and which kind an address names. Each kind
-has a file of its own. Does not read pictures: an item says how it is read
-(`reading.py`), so that worker processes do.
+Owns the forms of an address. The kinds lie in `source_*.py` and `archives.py`,
+what they give in `items.py`.
 """
 
 import difflib
 import re
-import tarfile
-import zipfile
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trainer import storage
+from trainer.data.items import Item, Ref, Source
 from trainer.errors import ConfigError, DataError
 
-Ref = tuple[Any, ...]
-"""How one file is read: a kind and plain values, see `reading.read`."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One file of a source.
-
-    Attributes:
-        name: Path inside the source; becomes the picture's id.
-        ref: How to read it.
-        size_bytes: Its size, 0 where unknown.
-        stamp: Changes when the file does.
-        refusal: Reason and detail, where it must not be read at all.
-    """
-
-    name: str
-    ref: Ref
-    size_bytes: int = 0
-    stamp: str = ""
-    refusal: tuple[str, str] | None = None
-
-
-class Source(ABC):
-    """A source of pictures.
-
-    Attributes:
-        address: Canonical: equal sources have equal addresses.
-        licence: What the source says about its licence, if anything.
-        streams: Items are read in the source's own order (`stream`), not by `ref`.
-        lists_cheaply: `items` costs little beside converting.
-    """
-
-    address: str
-    licence: str | None = None
-    streams: bool = False
-    lists_cheaply: bool = True
-
-    @abstractmethod
-    def items(self) -> Iterator[Item]:
-        """Yields every file, side files too, in any order, in bounded memory.
-
-        Raises:
-            DataError: The source is missing or damaged.
-        """
-
-    def stream(self, wanted: Callable[[Ref], bool]) -> Iterator[tuple[Ref, bytes]]:
-        """Yields the bytes of the wanted items. Only where `streams` is true."""
-        raise NotImplementedError(f"{type(self).__name__} does not stream")
+__all__ = ["Item", "Ref", "Source", "open_source"]
 
 
 def open_source(text: str, work: Path, skip: str | None = None) -> Source:
@@ -115,28 +61,9 @@ def open_path(path: Path, skip: str | None = None) -> Source:
             expected="a folder, or a zip or tar file",
             remedy=_closest(path) or "check the path",
         )
-    if not path.is_file():
-        raise _no_archive(path, "is neither a folder nor a file")
-    from trainer.data.archives import TarSource, ZipSource
+    from trainer.data.archives import open_archive
 
-    try:
-        if zipfile.is_zipfile(path):
-            return ZipSource(path.resolve())
-        if tarfile.is_tarfile(path):
-            return TarSource(path.resolve())
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}", remedy="check its permissions"
-        ) from error
-    raise _no_archive(path, "is neither a zip nor a tar archive, or it is damaged")
-
-
-def _no_archive(path: Path, what: str) -> DataError:
-    return DataError(
-        f"{path} {what}",
-        expected="a folder of pictures, or a zip or tar file of them",
-        remedy=f"give the folder that holds it: {path.parent}",
-    )
+    return open_archive(path)
 
 
 def _closest(path: Path) -> str:

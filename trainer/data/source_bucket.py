@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from trainer import storage
+from trainer.data.archives import open_archive
 from trainer.data.decode import MAX_FILE_BYTES
-from trainer.data.source import Item, Ref, Source, open_path
+from trainer.data.items import Item, Ref, Source
 from trainer.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -58,7 +59,7 @@ class BucketArchiveSource(Source):
         if not self._fetched.exists():
             self._fetched.parent.mkdir(parents=True, exist_ok=True)
             self._folder.download(self._name, self._fetched)
-        return open_path(self._fetched)
+        return open_archive(self._fetched)
 
     @property
     def streams(self) -> bool:  # type: ignore[override]

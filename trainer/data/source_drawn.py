@@ -6,7 +6,7 @@ Owns the address; the drawing is in `drawn.py`.
 import re
 from collections.abc import Iterator
 
-from trainer.data.source import Item, Source
+from trainer.data.items import Item, Source
 from trainer.errors import ConfigError
 
 _MAX_COUNT = 10_000_000

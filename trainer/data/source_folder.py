@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.data.source import Item, Source
+from trainer.data.items import Item, Source
 from trainer.errors import DataError
 
 

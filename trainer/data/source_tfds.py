@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import console, quiet, storage
-from trainer.data.source import Item, Ref, Source
+from trainer.data.items import Item, Ref, Source
 from trainer.errors import ConfigError, DataError
 
 CATS_ONLY = {"cats_vs_dogs": ("label", "cat"), "oxford_iiit_pet": ("species", "cat")}

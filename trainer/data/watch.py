@@ -7,12 +7,9 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from trainer import console
-
-if TYPE_CHECKING:
-    from trainer.data.prepare import Report, Status
+from trainer.data.status import Report, Status
 
 _LOG = logging.getLogger("catgan.data")
 _LINE_EVERY_SECS = 10.0
@@ -20,7 +17,7 @@ _BAR_EVERY_SECS = 0.1
 
 
 @contextmanager
-def shown() -> "Iterator[Report]":
+def shown() -> Iterator[Report]:
     """Gives the callback for `prepare(…, progress=…)`; the bar goes when the block ends."""
     if not console.terminal().is_terminal:
         yield _Lines()
@@ -40,7 +37,7 @@ def shown() -> "Iterator[Report]":
         task = bar.add_task("listing", total=None, note="")
         phase, last = "", 0.0
 
-        def report(status: "Status") -> None:
+        def report(status: Status) -> None:
             nonlocal phase, last
             now = time.monotonic()
             if status.phase == phase and now - last < _BAR_EVERY_SECS:
@@ -60,7 +57,7 @@ class _Lines:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def __call__(self, status: "Status") -> None:
+    def __call__(self, status: Status) -> None:
         now = time.monotonic()
         if now - self._last < _LINE_EVERY_SECS:
             return
