@@ -91,7 +91,10 @@ def _shard_bytes(ledger: Ledger, pictures: Iterable[Stored]) -> bytes:
 
 
 class _Writer:
-    """Writes a few files at once: a bucket is slow to answer, not to take."""
+    """Writes a few files at once to a bucket, which is slow to answer but not to take.
+
+    To a disk one at a time: more would only hold more memory while it is busy.
+    """
 
     def __init__(self, target: storage.Folder) -> None:
         self._target = target
@@ -108,6 +111,9 @@ class _Writer:
                 future.result()
 
     def write(self, name: str, data: bytes) -> None:
+        if self._target.is_local:
+            self._target.write(name, data)
+            return
         if len(self._waiting) >= _WRITES_AT_ONCE:
             self._waiting.popleft().result()
         self._waiting.append(self._threads.submit(self._target.write, name, data))
