@@ -6,6 +6,7 @@ are refused.
 """
 
 import logging
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -170,6 +171,8 @@ def open_archive(path: Path) -> Source:
             return ZipSource(path.resolve())
         if tarfile.is_tarfile(path):
             return TarSource(path.resolve())
+    except (EOFError, zlib.error, lzma.LZMAError) as error:  # compressed, and cut or damaged
+        raise _damaged(str(path), error) from error
     except OSError as error:
         raise _unreadable(str(path), error) from error
     raise _no_archive(path, "is neither a zip nor a tar archive, or it is damaged")

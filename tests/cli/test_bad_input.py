@@ -1,0 +1,113 @@
+"""Bad input of every kind: the exit code, a message with value and remedy, nothing written."""
+
+import contextlib
+import os
+import subprocess
+
+import pytest
+
+from tests.cli.bad_input import KINDS, Place
+
+
+@pytest.fixture
+def place(trained, tiny, tmp_path):
+    return Place(tmp_path, trained)
+
+
+def contents(folder):
+    """Returns every file under a folder with its size."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def check(ended, code, parts):
+    assert ended.code == code, ended.err
+    for part in parts:
+        assert part in ended.err
+    for word in ("Traceback", "internal error", "Errno"):
+        assert word not in ended.err
+    usage = ended.err.startswith("Usage:")
+    assert usage or "  do: " in ended.err, "no remedy"
+    last = ended.err[ended.err.rindex("error: " if not usage else "Error: ") :]
+    assert len(last) < 1500
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_bad_input(catgan, place, name):
+    kind = KINDS[name]
+    arguments = kind.spoil(place)
+    before = contents(place.folder)
+    ended = catgan(*arguments)
+    check(ended, kind.code, kind.parts)
+    if arguments[0] != "inspect":
+        assert ended.out == ""
+    new = {path for path in contents(place.folder) if path not in before}
+    assert not {path for path in new if "checkpoints" in path or path.endswith(".png")}
+    if arguments[0] == "train" and not kind.found_late:
+        assert not new
+
+
+def test_there_are_many_kinds():
+    assert len(KINDS) >= 60
+    assert {kind.code for kind in KINDS.values()} == {2, 3, 4, 5}
+
+
+# Buckets.
+
+
+def test_a_bucket_that_is_not_there(catgan, place, bucket):
+    ended = catgan("train", "tiny.yaml", "run=gs://no-such-bucket/runs/x")
+    check(ended, 4, ["no-such-bucket"])
+
+
+def test_a_bucket_that_is_closed_to_us(catgan, place, bucket):
+    bucket.faults.add("status", status=403)
+    ended = catgan("resume", f"{bucket.address}/runs/x")
+    check(ended, 4, [bucket.address])
+
+
+def test_a_bucket_that_never_answers(catgan, place, bucket, monkeypatch):
+    monkeypatch.setattr("trainer.storage.limits.DEADLINE_SECS", 1.0)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("CATGAN_STORAGE_DEADLINE_SECS", "1")
+    check(catgan("inspect", "gs://somewhere/runs/x"), 4, ["gs://somewhere"])
+
+
+# A full disk.
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB of memory."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
+    yield place
+    # Lazily: a failed command's files are closed only when its memory is collected.
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_too_small_for_the_data_set(catgan, small_disk):
+    ended = catgan("prepare", "drawn:60", small_disk / "set", "--size", 128, "--encoding", "raw")
+    check(ended, 4, [str(small_disk)])
+
+
+def test_a_disk_too_small_for_the_run(catgan, place, small_disk):
+    ended = catgan("train", "tiny.yaml", f"run={small_disk}/run", "model.base_channels=32")
+    check(ended, 4, [str(small_disk), "free"])
+
+
+def test_a_disk_too_small_for_the_config_of_bare_pictures(catgan, place, small_disk):
+    place.picture("cats/a.png")
+    with contextlib.suppress(OSError):
+        (small_disk / "ballast").write_bytes(bytes(2**21))
+    ended = catgan("train", "--pictures", "cats", f"--run={small_disk}/run")
+    check(ended, 4, [str(small_disk)])
