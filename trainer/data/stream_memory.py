@@ -18,6 +18,7 @@ from trainer.data.stream_decode import decoded_batches, images_of, read_records
 from trainer.data.stream_shards import FileReader
 
 _LOAD_ROWS = 64
+_ALIGNMENT = 64  # of TensorFlow's own buffers
 # Python is asked for the order of this many steps at once, or of an epoch.
 _BLOCK_STEPS = 16
 
@@ -49,7 +50,7 @@ def load_pictures(
     batches = decoded_batches(
         images, manifest.encoding, manifest.size_px, _LOAD_ROWS, remainder=True
     )
-    pictures = np.empty((manifest.counts.train, manifest.size_px, manifest.size_px, 3), np.uint8)
+    pictures = _aligned((manifest.counts.train, manifest.size_px, manifest.size_px, 3))
     filled = 0
     try:
         for batch in batches.prefetch(1).as_numpy_iterator():
@@ -60,6 +61,25 @@ def load_pictures(
     return pictures
 
 
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Returns an uninitialized uint8 array that TensorFlow can use as it lies."""
+    size = int(np.prod(shape))
+    room = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _ALIGNMENT
+    return room[start : start + size].reshape(shape)
+
+
+def _shared(pictures: np.ndarray):
+    """Returns the array as a tensor on the host: the same memory where that can be.
+
+    A copy would need twice the memory while it is made.
+    """
+    if pictures.ctypes.data % _ALIGNMENT == 0:
+        return tf.experimental.dlpack.from_dlpack(pictures.__dlpack__())
+    with tf.device("CPU:0"):
+        return tf.constant(pictures)
+
+
 class MemoryStream:
     """The training split from an array.
 
@@ -68,9 +88,7 @@ class MemoryStream:
     """
 
     def __init__(self, pictures: np.ndarray) -> None:
-        self.pictures = pictures
-        with tf.device("CPU:0"):
-            self._tensor = tf.constant(pictures)
+        self._tensor = _shared(pictures)
 
     def batches(self, order: Order, *, rank: int, world_size: int, first_step: int):
         """Returns an endless dataset of uint8 `[replica_batch, H, W, 3]`; see `Dataset.batches`."""
