@@ -137,10 +137,12 @@ class Plan:
     lines: tuple[str, ...]
     found: bool
 
-    def tell(self) -> None:
-        """Says what was chosen."""
+    def tell(self, *, dry_run: bool) -> None:
+        """Says what was chosen, and where all of it stands or would stand."""
         for line in self.lines:
             log.info("%s", line)
+        if not self.found:
+            log.info("all settings %s %s", "would be in" if dry_run else "are in", self.path)
 
     def write(self) -> None:
         """Writes the config, unless it was there; raises StorageError."""
@@ -190,7 +192,7 @@ def plan(
     preset = decide(survey, device, crop=crop or "center", size_px=size)
     items = [*_items(preset, survey, address, crop or "center"), *overrides]
     chosen = configs.override(chosen, items)
-    return Plan(chosen, path, tuple(_lines(survey, chosen, preset, device, path)), False)
+    return Plan(chosen, path, tuple(_lines(survey, chosen, preset, device)), False)
 
 
 def _found(
@@ -237,7 +239,7 @@ def _items(preset: Preset, survey: Survey, address: str, crop: str) -> list[str]
     return [f"{key}={yaml.safe_dump(value, width=10**6)}" for key, value in values.items()]
 
 
-def _lines(survey: Survey, config: Config, preset: Preset, device: str, path: Path) -> list[str]:
+def _lines(survey: Survey, config: Config, preset: Preset, device: str) -> list[str]:
     size, training = config.dataset.size_px, config.training
     looked = "" if survey.looked_at == survey.count else f" ({survey.looked_at:,} looked at)"
     lines = [
@@ -255,7 +257,7 @@ def _lines(survey: Survey, config: Config, preset: Preset, device: str, path: Pa
         )
     if survey.count < FEW_PICTURES:
         lines.append(expectation(survey.count))
-    return [*lines, f"all settings: {path}"]
+    return lines
 
 
 def expectation(count: int) -> str:
@@ -280,7 +282,7 @@ def _text(config: Config, lines: Sequence[str]) -> str:
         for section in sections:
             below = below.setdefault(section, {})
         below[last] = value
-    comments = "".join(f"# {line}\n" for line in lines[:-1])
+    comments = "".join(f"# {line}\n" for line in lines)
     return (
         f"# Written by catgan train --pictures.\n{comments}"
         f"# Every key: catgan train --keys\n\n"

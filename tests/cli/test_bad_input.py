@@ -6,7 +6,10 @@ import subprocess
 
 import pytest
 
+from tests.cli import bad_configs, bad_datasets, bad_runs, bad_sources
 from tests.cli.bad_input import KINDS, Place
+
+LISTS = (bad_configs, bad_datasets, bad_runs, bad_sources)
 
 
 @pytest.fixture
@@ -52,6 +55,7 @@ def test_bad_input(catgan, place, name):
 
 def test_there_are_many_kinds():
     assert len(KINDS) >= 60
+    assert {kind.spoil.__module__ for kind in KINDS.values()} == {m.__name__ for m in LISTS}
     assert {kind.code for kind in KINDS.values()} == {2, 3, 4, 5}
 
 

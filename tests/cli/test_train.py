@@ -20,7 +20,7 @@ def test_standard_output_is_the_address_alone(catgan, tiny, tmp_path):
     ended = catgan("train", tiny, "training.steps=2")
     assert ended.code == 0, ended.err
     assert ended.out == f"{tmp_path}/runs/tiny\n"
-    assert "finished after 2 steps" in ended.err
+    assert "finished: all 2 steps are done" in ended.err
     assert (tmp_path / "runs/tiny/generator.keras").is_file()
 
 
@@ -29,6 +29,13 @@ def test_a_finished_run_says_so(catgan, run):
     assert ended.code == 0, ended.err
     assert ended.answer["status"] == "already finished"
     assert (ended.answer["step"], ended.answer["run"]) == (4, str(run))
+
+
+def test_a_run_stopped_by_its_time_limit_says_how_to_go_on(catgan, tiny, tmp_path):
+    ended = catgan("train", tiny, "training.steps=100000", "training.max_mins=0.01")
+    assert ended.code == 0, ended.err
+    assert f"go on: catgan resume {tmp_path}/runs/tiny" in ended.err
+    assert "training.max_mins" in ended.err.splitlines()[-1]
 
 
 def test_another_config_on_a_run_is_refused_with_both_remedies(catgan, run):

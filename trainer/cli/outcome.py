@@ -4,6 +4,7 @@ Owns the words only; what ended and why comes from `trainer.launch`.
 """
 
 import dataclasses
+import shlex
 from typing import Any
 
 import click
@@ -21,20 +22,14 @@ def tell(outcome: Any, *, as_json: bool) -> None:
     if as_json:
         give(dataclasses.asdict(outcome))
         return
-    if outcome.status == "already finished":
-        click.echo(
-            f"this run is finished: {outcome.step:,} steps. More: "
-            f"catgan resume {outcome.run} training.steps={2 * outcome.step}",
-            err=True,
-        )
-    elif outcome.status == "finished":
-        click.echo(
-            f"finished after {outcome.step:,} steps; pictures: "
-            f"catgan generate {outcome.run} --out pictures",
-            err=True,
-        )
-    else:
-        click.echo(
-            f"stopped after {outcome.step:,} steps; go on: {outcome.resume_command}", err=True
-        )
+    click.echo(_line(outcome), err=True)
     click.echo(outcome.run)
+
+
+def _line(outcome: Any) -> str:
+    draw = f"catgan generate {shlex.quote(outcome.run)} --out pictures"
+    if outcome.status == "finished":
+        return f"finished: {outcome.cause}; pictures: {draw}"
+    if outcome.status == "already finished":
+        return f"nothing to do: {outcome.cause}; pictures: {draw}; more: {outcome.resume_command}"
+    return f"stopped after {outcome.step:,} steps: {outcome.cause}; go on: {outcome.resume_command}"

@@ -130,7 +130,7 @@ def _train_pictures(
 
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     plan = presets.plan(pictures, run=run, crop=crop, overrides=overrides, device=device)
-    plan.tell()
+    plan.tell(dry_run=dry_run)
     if dry_run:
         _dry_run(plan.config, as_json=as_json)
         return
