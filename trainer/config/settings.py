@@ -51,12 +51,12 @@ class DatasetSettings(Section):
     )
     size_px: int = Field(64, ge=8, le=1024, description="width and height of a picture, px")
     crop: Literal["none", "center", "face", "landmarks"] = Field(
-        "none", description="how a source picture becomes square"
+        "center", description="how a source picture becomes square"
     )
     encoding: Literal["png", "jpeg", "raw"] = Field(
         "png", description="how pictures lie in the shards"
     )
-    val_fraction: float = Field(0.05, ge=0, lt=1, description="share of the pictures held out")
+    val_fraction: float = Field(0.05, ge=0, le=0.5, description="share of the pictures held out")
     lanes: Zero = Field(
         0,
         description="independent walks through the shards; 0: chosen from the batch",

@@ -233,20 +233,19 @@ def _prepare_if_missing(config: Config) -> None:
     settings = config.dataset
     if not settings.source or storage.open_folder(settings.address).exists(MANIFEST_NAME):
         return
+    from trainer.data import watch
     from trainer.data.options import PrepareOptions
     from trainer.data.prepare import prepare
 
     log.info("preparing %s from %s", settings.address, settings.source)
-    prepare(
-        settings.source,
-        settings.address,
-        PrepareOptions(
-            size_px=settings.size_px,
-            crop=settings.crop,
-            encoding=settings.encoding,
-            val_fraction=settings.val_fraction,
-        ),
+    options = PrepareOptions(
+        size_px=settings.size_px,
+        crop=settings.crop,
+        encoding=settings.encoding,
+        val_fraction=settings.val_fraction,
     )
+    with watch.shown() as report:
+        prepare(settings.source, settings.address, options, report)
 
 
 def _choices(config: Config, record: RunRecord | None, found: Any) -> dict[str, Any]:
