@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def interleaved(contestants: Mapping[Key, Callable[[], list[float]]], rounds: in
     """
     times: dict[Key, list[list[float]]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
+        print(f"round {number} of {rounds}", file=sys.stderr, flush=True)
         order = list(contestants)[:: 1 if number % 2 else -1]
         for name in order:
             time.sleep(_PAUSE_SECS)

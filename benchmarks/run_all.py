@@ -1,0 +1,74 @@
+"""All benchmarks, one after the other, each in a process of its own.
+
+    python -m benchmarks.run_all --write                 # tables to benchmarks/results/
+    python -m benchmarks.run_all --only step,overhead
+
+Sizes fit into about 15 minutes on two idle cores, preparing at ten times the size left out
+(`--only prepare_memory`). Each script runs alone too, with more options: `--help`.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+
+from benchmarks import timing
+from benchmarks.processes import ROOT
+
+# In order of what other work on the machine would spoil most.
+SCRIPTS: dict[str, list[str]] = {
+    "step": [],
+    "overhead": [],
+    "checkpoint_stall": [],
+    "stream": ["--source", "drawn:2048", "--rounds", "5"],
+    "stream_memory": [],
+    "prepare_memory": [],
+}
+LONG = ("prepare_memory",)
+# Has no `--write` of its own: what it prints is its result.
+PRINTS_ONLY = ("prepare_memory",)
+
+
+def main() -> None:
+    options = parse()
+    failed = []
+    for name in options.only.split(","):
+        began = time.monotonic()
+        print(f"== {name}", flush=True)
+        if run(name, options):
+            failed.append(name)
+        print(f"== {name}: {time.monotonic() - began:.0f} s\n", flush=True)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    usual = ",".join(name for name in SCRIPTS if name not in LONG)
+    parser.add_argument("--only", default=usual, help=f"of {', '.join(SCRIPTS)}")
+    parser.add_argument("--torch-python", default=sys.executable)
+    parser.add_argument("--rivals-python", default=sys.executable)
+    parser.add_argument("--write", action="store_true")
+    return parser.parse_args()
+
+
+def run(name: str, options: argparse.Namespace) -> int:
+    """Runs one script; returns its exit status."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *SCRIPTS[name]]
+    if name == "step":
+        command += ["--torch-python", options.torch_python]
+    if name == "stream":
+        command += ["--rivals-python", options.rivals_python]
+    if name in PRINTS_ONLY:
+        done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
+        print(done.stdout)
+        if options.write and not done.returncode:
+            timing.write_result(name, done.stdout.rstrip())
+        return done.returncode
+    if options.write:
+        command.append("--write")
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    main()
