@@ -126,7 +126,8 @@ def _train_pictures(
     begin(tensorflow=True)
     import tensorflow as tf
 
-    from trainer import presets
+    from trainer import presets, storage
+    from trainer.run_folder import RunFolder
 
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     plan = presets.plan(pictures, run=run, crop=crop, overrides=overrides, device=device)
@@ -134,6 +135,8 @@ def _train_pictures(
     if dry_run:
         _dry_run(plan.config, as_json=as_json)
         return
+    # An address that cannot be used is told before anything is written.
+    RunFolder(storage.open_folder(plan.config.run)).read_record()
     plan.write()
     _launch(plan.config, as_json=as_json)
 
