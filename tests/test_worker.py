@@ -25,7 +25,7 @@ precision: float32
 dataset: {size_px: 32, lanes: 4}
 model: {base_channels: 1, max_channels: 2, latent_dim: 4}
 training: {steps: 12, global_batch: 4}
-loss: {penalty_every_steps: 1}
+loss: {r1_weight: 0, r2_weight: 0}
 checkpoint: {every_steps: 5}
 samples: {every_steps: 100, count: 4}
 metrics: {every_steps: 3}
@@ -150,7 +150,8 @@ def test_nothing_left_to_train_still_leaves_a_generator(pictures, tmp_path):
 
 
 def test_eager_steps_are_the_same_steps(pictures, tmp_path):
-    eager, traced = Launch(pictures, tmp_path / "a"), Launch(pictures, tmp_path / "b")
+    penalties = ["loss.r1_weight=1", "loss.r2_weight=1", "loss.penalty_every_steps=1"]
+    eager, traced = (Launch(pictures, tmp_path / name, *penalties) for name in "ab")
     eager.run(StopAt(3), eager=True)
     traced.run(StopAt(3))
     states = [checkpoint.find_newest(launch.folder).load() for launch in (eager, traced)]

@@ -17,12 +17,13 @@ STEPS = 24
 EVERY = 4
 PICTURES = 40
 
+# A penalty in every step, so that one kind of step is compiled and not two: half the seconds.
 CONFIG = f"""
 deterministic: true
 dataset: {{size_px: 32, val_fraction: 0, address: ADDRESS}}
 model: {{base_channels: 2, max_channels: 4, latent_dim: 8}}
 training: {{steps: {STEPS}, global_batch: 8}}
-loss: {{penalty_every_steps: 8}}
+loss: {{penalty_every_steps: 1}}
 checkpoint: {{every_steps: {EVERY}}}
 samples: {{every_steps: 16, count: 4}}
 metrics: {{every_steps: 1}}
@@ -74,11 +75,6 @@ def unbroken(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("unbroken") / "run"
     small.train(run).succeed()
     return run
-
-
-def one_trace(*more: str) -> list[str]:
-    """Overrides of a run that compiles one kind of step only: half the seconds."""
-    return ["loss.penalty_every_steps=1", *more]
 
 
 def open_run(address: object) -> RunFolder:

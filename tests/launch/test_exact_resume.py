@@ -16,7 +16,11 @@ RECIPES = {
         "loss.r1_weight=0",
         "loss.r2_weight=0",
     ),
-    "micro batch, simultaneous": ("training.micro_batch=3", "training.update=simultaneous"),
+    "micro batch, simultaneous, lazy penalty": (
+        "training.micro_batch=3",
+        "training.update=simultaneous",
+        "loss.penalty_every_steps=4",
+    ),
 }
 
 

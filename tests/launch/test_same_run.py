@@ -18,7 +18,8 @@ def test_a_finished_run_says_so(small, finished):
     before = open_run(finished).folder.read("run.json")
     for process in (small.train(finished), small.resume(finished)):
         assert process.wait() == 0
-        assert f"this run is finished: {STEPS} steps" in process.told()
+        assert f"it has all its {STEPS} steps" in process.told()
+        assert f"catgan resume {finished} training.steps=" in process.told()
         assert process.output().strip() == str(finished)
     assert open_run(finished).folder.read("run.json") == before
 

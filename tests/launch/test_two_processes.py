@@ -1,20 +1,17 @@
-"""Two processes on one run: the second takes over, the first is fenced out."""
+"""Two processes on one run: the second takes over, the first is fenced out.
 
-import pytest
+That it is told so even where all its steps are there already: `tests/test_worker.py`.
+"""
 
 from tests.launch.conftest import EVERY, STEPS, assert_same_bits, open_run, steps_of
 from trainer.run_folder import read_metrics
 
 
-@pytest.mark.parametrize("keep_last", [3, 100], ids=["step deleted since", "step still there"])
-def test_the_first_is_fenced_out_and_told(small, unbroken, tmp_path, keep_last):
-    """Also where the step that it would write is there already, by the second."""
-    run, gate, config = tmp_path / "run", tmp_path / "gate", tmp_path / "config.yaml"
-    every = f"checkpoint: {{every_steps: {EVERY}"
-    config.write_text(small.config.read_text().replace(every, f"{every}, keep_last: {keep_last}"))
-    first = small.call("train_and_wait", config, run, EVERY + 2, gate)
+def test_the_first_is_fenced_out_and_told(small, unbroken, tmp_path):
+    run, gate = tmp_path / "run", tmp_path / "gate"
+    first = small.call("train_and_wait", small.config, run, EVERY + 2, gate)
     first.wait_for("waits after step")
-    small.server.catgan("train", str(config), f"run={run}").succeed()
+    small.train(run).succeed()
     assert open_run(run).read_record().starts[-1].first_step == EVERY
     gate.touch()
     assert first.wait() == 5

@@ -33,7 +33,6 @@ def debug(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     steps, others = _steps(overrides)
     settings = load_config(config, others)
     begin(settings.log.file, tensorflow=True)
-    from trainer.cli.outcome import tell
     from trainer.launch import debug as launch
     from trainer.launch.debug_report import Report
 
@@ -43,7 +42,8 @@ def debug(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     finally:
         _show(report, as_json=as_json)
     if not as_json:
-        tell(outcome, as_json=False)
+        click.echo(f"looked at {len(report.figures)} steps; they left {outcome.run}", err=True)
+        click.echo(outcome.run)
 
 
 def _steps(overrides: tuple[str, ...]) -> tuple[int, list[str]]:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 
@@ -116,16 +117,13 @@ class Report:
 
 def shape_of(tensor: Any) -> str:
     """Returns `float32 [8, 32, 32, 3]`."""
-    return f"{tensor.dtype.name if hasattr(tensor.dtype, 'name') else tensor.dtype} " + str(
-        list(tensor.shape)
-    )
+    return f"{tensor.dtype.name} {list(tensor.shape)}"
 
 
 def _device(tensor: Any) -> str:
     """Returns `GPU:0` or `CPU:0`."""
-    value = getattr(tensor, "value", tensor)
-    name = getattr(value if not callable(value) else tensor, "device", "") or "CPU:0"
-    return ":".join(name.split(":")[-2:])
+    inner = tensor.value if isinstance(tensor, keras.Variable) else tensor
+    return ":".join(inner.device.split(":")[-2:])
 
 
 def device_in_words() -> tuple[str, bool]:
