@@ -224,7 +224,10 @@ class Dataset:
         """
         if isinstance(error, tf.errors.OpError) and self._heard is not None:
             return self._heard
-        if isinstance(error, tf.errors.DataLossError | tf.errors.InvalidArgumentError):
+        # The model raises InvalidArgumentError as well; only the iterator's is about records.
+        if isinstance(error, tf.errors.DataLossError) or (
+            isinstance(error, tf.errors.InvalidArgumentError) and "IteratorGetNext" in str(error)
+        ):
             return DataError(
                 f"a record of {self.address} cannot be read: {error.message.splitlines()[0]}",
                 expected=f"{self.manifest.encoding} pictures of {self.size_px} px",
