@@ -203,7 +203,7 @@ def _open_dataset(config: Config) -> tuple[Config, Any]:
     from trainer.data import stream
 
     settings = config.dataset
-    _prepare_if_missing(config)
+    prepare_if_missing(config)
     dataset = stream.open_dataset(
         settings.address,
         cache_mib=settings.cache_mib,
@@ -226,7 +226,7 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "catgan"
 
 
-def _prepare_if_missing(config: Config) -> None:
+def prepare_if_missing(config: Config) -> None:
     """Prepares the data set from `dataset.source` if there is none yet."""
     from trainer.data.shards import MANIFEST_NAME
 

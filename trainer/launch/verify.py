@@ -17,6 +17,7 @@ from trainer import checkpoint, console, storage
 from trainer import config as configs
 from trainer.config import Config
 from trainer.errors import CatganError, CheckpointError
+from trainer.launch.local import prepare_if_missing
 from trainer.launch.scratch import copy_all, remove_all
 from trainer.launch.verify_children import Children
 from trainer.launch.verify_compare import Difference, differences, within_noise
@@ -169,6 +170,8 @@ class _Verification:
 
     def _without_a_stop(self) -> None:
         """Trains the run that the others must equal; two of them if bits may differ."""
+        # Here, so that the time of the first process is that of the others.
+        prepare_if_missing(self._config)
         log.info("the run without a stop")
         try:
             first = self._train("unbroken")

@@ -17,7 +17,7 @@ from typing import Any, Self
 from trainer.errors import CheckpointError, TerminatedRun
 from trainer.launch.verify_process import Order
 
-# The first process may prepare the data set; the others have its time as a measure.
+# The first process is waited for long; the others have its time as a measure.
 _FIRST_SECS = 24 * 3600.0
 _SPARE_SECS = 900.0
 _SLOWER = 10.0
@@ -31,7 +31,7 @@ class Children:
         verbose: Let all of them write to standard error, not only the first.
 
     Attributes:
-        slowest_secs: How long the slowest took so far, the first one's preparations included.
+        slowest_secs: How long the slowest took so far.
     """
 
     def __init__(self, *, verbose: bool = False) -> None:
