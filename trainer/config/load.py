@@ -19,6 +19,11 @@ from trainer.config.settings import Config
 from trainer.errors import ConfigError
 
 _MAX_CONFIG_BYTES = 1_000_000
+_SECTIONS = frozenset(
+    name
+    for name, field in Config.model_fields.items()
+    if field.default_factory or isinstance(field.default, BaseModel)
+)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -158,7 +163,8 @@ def _parse(text: str, where: str) -> dict:
             expected="`key: value` lines",
             remedy="start from one of the files in configs/",
         )
-    return tree
+    # A section whose lines are all comments is an empty one.
+    return {key: {} if value is None and key in _SECTIONS else value for key, value in tree.items()}
 
 
 def _split(item: str) -> tuple[str, Any]:
