@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from trainer import checkpoint
+from trainer.callbacks import memory_probe
 from trainer.callbacks.base import closing
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.data_wait import DataWait
 from trainer.callbacks.ending import Ending
-from trainer.callbacks.memory import is_out_of_memory, out_of_memory_error
+from trainer.callbacks.memory import is_out_of_memory
 from trainer.callbacks.metrics import Metrics
 from trainer.callbacks.nonfinite import NonFinite
 from trainer.callbacks.pace import TrainingClock
@@ -184,7 +185,7 @@ class _Start:
             raise
         except Exception as error:
             if is_out_of_memory(error):
-                raise self._out_of_memory() from error
+                raise memory_probe.explain(config, self._gan.draws.count) from error
             raise self._dataset.explain(error) from error
 
     def _callbacks(self, rows: MetricsLog, store: checkpoint.CheckpointStore) -> list:
@@ -251,20 +252,6 @@ class _Start:
     def _real_pictures(self, count: int) -> np.ndarray:
         return self._dataset.pictures("train", np.arange(min(count, self._dataset.train_count)))
 
-    def _out_of_memory(self) -> CatganError:
-        config, model = self._config, self._config.model
-        tried = config.training.micro_batch or self._gan.draws.count
-
-        def fits(micro_batch: int) -> bool:
-            smaller = config.training.model_copy(update={"micro_batch": micro_batch})
-            return _step_fits(config.model_copy(update={"training": smaller}), tried)
-
-        has_norm = (
-            "batch" in (model.generator_norm, model.discriminator_norm)
-            or model.architecture == "seed2018"
-        )
-        return out_of_memory_error(tried, fits, has_batch_norm=has_norm)
-
     def finish(self) -> Result:
         """Leaves behind what a finished run has, and says how this start ended.
 
@@ -286,23 +273,3 @@ class _Start:
         later = rule.fenced_by(self._begun.start, record.starts) if record else None
         if record is not None and later is not None:
             raise taken_over(record.start(self._begun.start), later)
-
-
-def _step_fits(config: Config, rows: int) -> bool:
-    """Runs one step with penalties on grey pictures; says whether memory sufficed."""
-    import keras
-    import tensorflow as tf
-
-    keras.backend.clear_session(free_memory=True)
-    size = config.dataset.size_px
-    try:
-        gan = build_gan(config, rows=np.arange(rows))
-        gan.train_step(
-            (tf.zeros([rows, size, size, 3], tf.uint8), tf.constant(0, tf.int64)),
-            with_penalty=True,
-        )
-        return True
-    except Exception as error:
-        if is_out_of_memory(error):
-            return False
-        raise
