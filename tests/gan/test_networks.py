@@ -61,11 +61,12 @@ def test_activations_keep_their_size_through_the_networks():
 
 
 @pytest.mark.parametrize("policy", ["float64", "mixed_bfloat16"])
-def test_quick_layers_are_the_built_in_ones(policy):
+@pytest.mark.parametrize("architecture", ["dcgan", "seed2018"])
+def test_quick_layers_are_the_built_in_ones(architecture, policy):
     """Same names, weights, pictures, gradients and gradients of gradients."""
     import tensorflow as tf
 
-    settings = ModelSettings(base_channels=4, latent_dim=8)
+    settings = ModelSettings(architecture=architecture, base_channels=4, latent_dim=8)
     rng = np.random.default_rng(0)
     latents, found = rng.standard_normal((3, 8)), []
     for quick in (False, True):

@@ -223,11 +223,16 @@ class GAN(keras.Model):
         """uint8 `[n, H, W, 3]` to the networks' range and precision, flipped by draw."""
         dtype = self.discriminator.input.dtype
         scale = self.config.model.picture_scale
-        pictures = tf.cast(images, dtype) * (scale / 127.5) - scale
-        if not self.config.dataset.flip:
-            return pictures
-        flipped = self.draws.uniform("flip", step) < 0.5
-        return tf.where(flipped[:, None, None, None], tf.reverse(pictures, [2]), pictures)
+        if self.config.dataset.flip:
+            images = self._flipped(images, step)
+        return tf.cast(images, dtype) * (scale / 127.5) - scale
+
+    def _flipped(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Mirrors by draw, copying whole pictures of bytes: choosing by pixel took 4 ms a step."""
+        count = tf.shape(images)[0]
+        mirrored = tf.cast(self.draws.uniform("flip", step) < 0.5, tf.int32)
+        both = tf.concat([images, tf.reverse(images, [2])], axis=0)
+        return tf.gather(both, tf.range(count) + count * mirrored)
 
     def _latents(self, step: tf.Tensor) -> tf.Tensor:
         model = self.config.model

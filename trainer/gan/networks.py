@@ -224,7 +224,8 @@ def _seed2018_generator(build: Builder, x, size_px: int):
 
 
 def _seed2018_up(build: Builder, x, width: int, stride: int, name: str):
-    return layers.Conv2DTranspose(
+    kind = PictureConv2DTranspose if build.quick and width == 3 else layers.Conv2DTranspose
+    return kind(
         width,
         5,
         strides=stride,
@@ -240,7 +241,8 @@ def _seed2018_discriminator(build: Builder, x, size_px: int):
     for index, (width, stride) in enumerate(
         [(base, 2), (2 * base, 2), (4 * base, 2), (8 * base, 1), (16 * base, 2)], 1
     ):
-        x = layers.Conv2D(
+        kind = PictureConv2D if build.quick and index == 1 else layers.Conv2D
+        x = kind(
             width,
             5,
             strides=stride,
