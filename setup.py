@@ -44,6 +44,7 @@ setup(
             "mypy>=1.13",
             "psutil>=5.9",
             "pytest>=8.3",
+            "pytest-timeout>=2.3",
             "ruff>=0.8",
             "types-PyYAML",
         ],

@@ -91,9 +91,13 @@ class _Pool:
         self._leash = leash
 
     def stop(self) -> None:
-        """Ends the workers at once."""
-        self._hold.close()
+        """Ends the workers once the chunks in their hands are done; starts no others.
+
+        In this order: a worker that the leash ends while it sends its outcome leaves half a
+        message in the pipe, and the executor would wait for the other half for ever.
+        """
         self._executor.shutdown(wait=True, cancel_futures=True)
+        self._hold.close()
         self._leash.close()
 
     def run(self, chunks: Iterator[Chunk]) -> Iterator[Outcome]:
