@@ -20,7 +20,7 @@ SCRIPTS: dict[str, list[str]] = {
     "step": [],
     "overhead": [],
     "checkpoint_stall": [],
-    "stream": ["--source", "drawn:2048", "--rounds", "5"],
+    "stream": ["--source", "drawn:4096", "--rounds", "5"],
     "stream_memory": [],
     "prepare_memory": [],
 }
