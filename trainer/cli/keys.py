@@ -68,6 +68,8 @@ def _allowed(field: Any) -> str:
 def _names(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "|".join(str(value) for value in get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"[{', '.join(_names(part) for part in get_args(kind))}]"
     if isinstance(kind, types.UnionType) or get_origin(kind) is not None:
         return "|".join(_names(part) for part in get_args(kind))
     return {str: "text", int: "whole", float: "number", bool: "true|false"}.get(kind, "")

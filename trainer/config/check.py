@@ -37,18 +37,34 @@ def _batch(config: Config) -> None:
             expected="lanes that divide the batch",
             remedy=f"set dataset.lanes={good}, or leave it at 0",
         )
-    if config.cluster.workers > batch:
-        raise ConfigError(
-            f"cluster.workers={config.cluster.workers} is more than the pictures of a step, "
-            f"training.global_batch={batch}",
-            expected="at least one picture for each worker",
-            remedy=f"set training.global_batch={config.cluster.workers} or more",
-        )
+    _workers(config)
     if micro > batch:
         raise ConfigError(
             f"training.micro_batch={micro} is larger than training.global_batch={batch}",
             expected="a part of the batch",
             remedy="set training.micro_batch=0 for the whole batch at once",
+        )
+
+
+def _workers(config: Config) -> None:
+    most, batch, lanes = (
+        config.cluster.max_workers,
+        config.training.global_batch,
+        config.dataset.lanes,
+    )
+    if most > batch:
+        raise ConfigError(
+            f"cluster.workers={most} is more than the pictures of a step, "
+            f"training.global_batch={batch}",
+            expected="at least one picture for each worker",
+            remedy=f"set training.global_batch={most} or more",
+        )
+    if lanes and most > lanes:
+        raise ConfigError(
+            f"cluster.workers={most} is more than dataset.lanes={lanes}, and a worker reads "
+            "whole lanes",
+            expected="at least one lane for each worker",
+            remedy=f"set cluster.workers={lanes} or less; for a new run also dataset.lanes=0",
         )
 
 
@@ -66,10 +82,10 @@ def _norm(config: Config) -> None:
 
     d_has_norm = model.discriminator_norm == "batch" or model.architecture == "seed2018"
     penalties = config.loss.r1_weight or config.loss.r2_weight
-    if config.cluster.workers > 1 and d_has_norm and penalties:
+    if config.cluster.max_workers > 1 and d_has_norm and penalties:
         raise ConfigError(
             "gradient penalties with batch norm in the discriminator and cluster.workers="
-            f"{config.cluster.workers}: the second derivative does not cross workers, so the "
+            f"{config.cluster.max_workers}: the second derivative does not cross workers, so the "
             "run would not be that of one worker",
             expected="no batch norm in the discriminator, no penalties, or one worker",
             remedy="set model.discriminator_norm=none, or loss.r1_weight=0 loss.r2_weight=0",

@@ -6,7 +6,14 @@ Checks that need one key stand on the key; checks that need several are in
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+)
 
 from trainer.errors import ConfigError
 from trainer.progress import Interval
@@ -206,17 +213,71 @@ class CostSettings(Section):
     )
 
 
-class ClusterSettings(Section):
-    """Workers."""
+_MOST_WORKERS = 4096
 
-    workers: int = Field(1, ge=1, le=4096, description="processes that train together")
+
+def _workers(value: Any) -> int | tuple[int, int]:
+    """A number, or a pair [least, most] as YAML writes it."""
+    pair = list(value) if isinstance(value, list | tuple) else [value, value]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
+    if len(pair) != 2 or not whole or not 1 <= pair[0] <= pair[1] <= _MOST_WORKERS:
+        raise ValueError(
+            f"a whole number from 1 to {_MOST_WORKERS}, or [least, most] with least <= most"
+        )
+    return pair[0] if pair[0] == pair[1] else (pair[0], pair[1])
+
+
+Workers = Annotated[
+    int | tuple[int, int],
+    PlainValidator(_workers),
+    PlainSerializer(lambda value: value if isinstance(value, int) else list(value)),
+]
+# -1: no limit.
+Budget = Annotated[int, Field(ge=-1, le=10**9)]
+Secs = Annotated[float, Field(gt=0, le=10**7, allow_inf_nan=False)]
+
+
+class ClusterSettings(Section):
+    """Workers, on this machine or on a Ray cluster."""
+
+    workers: Workers = Field(
+        1, description="processes that train together, or [least, most] as the cluster has room"
+    )
     gpus_per_worker: int = Field(
         0, ge=0, le=1, description="0 or 1: one process, one replica, one GPU"
     )
     cpus_per_worker: Count = Field(2, description="cores for each worker")
-    hang_timeout_secs: float = Field(
-        600, gt=0, allow_inf_nan=False, description="a worker silent for so long is given up"
+    accelerator_type: str = Field(
+        "", description="kind of GPU as Ray names it, such as L4 or H100; any if empty"
     )
+    resize_every_secs: Secs = Field(
+        60, description="with [least, most]: look so often whether there is room for more workers"
+    )
+    start_timeout_secs: Secs = Field(
+        600, description="wait at most so long for the cluster to have room, and for a start"
+    )
+    max_failures: Budget = Field(
+        100, description="deaths of workers or nodes that a command outlives; -1: any number"
+    )
+    max_preemption_failures: Budget = Field(
+        -1, description="the same for nodes that were taken back; -1: any number"
+    )
+    max_same_step_failures: Count = Field(
+        3, description="failures in a row that get no further than the one before end the run"
+    )
+    hang_timeout_secs: Secs = Field(
+        600, description="a worker that finishes no step for so long is given up"
+    )
+
+    @property
+    def min_workers(self) -> int:
+        """The fewest workers that a start may have."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def max_workers(self) -> int:
+        """The most workers that a start may have."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 class Config(Section):
