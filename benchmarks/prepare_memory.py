@@ -1,11 +1,12 @@
-"""Peak memory of `prepare` at 1x and 10x the pictures: it must not grow with them.
+"""Peak memory of `prepare`, for a source and one ten times as large.
 
-    python benchmarks/prepare_memory.py [--count 2700] [--workers 2] [--kinds folder zip …]
+    python -m benchmarks.prepare_memory            # 2,700 and 27,000 pictures of each kind
+    python -m benchmarks.prepare_memory --write    # also results/prepare_memory.md
 
-Makes sources of small pictures in a temporary folder (folder, zip, tar.gz, drawn),
-prepares each in a process of its own and prints the peak resident memory of that
-process and of its largest worker, with versions and load beside it. 10x needs
-about 3 GB of disk and several minutes a kind.
+Makes sources of small pictures in a temporary folder (folder, zip, tar.gz, drawn)
+and prepares each in a process of its own. Each figure is the peak resident memory of
+that process, or of the largest of its workers. Ten times the pictures need about
+3 GB of disk and some minutes a kind.
 
 The least count at which shards are as large as they get (8 MB) is 2,700; with
 fewer, memory still grows up to the few shards that are held at a time.
@@ -13,109 +14,128 @@ fewer, memory still grows up to the few shards that are held at a time.
 
 import argparse
 import io
-import os
-import platform
+import json
 import resource
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import PIL
 from PIL import Image
 
-from trainer import __version__
-from trainer.data.options import PrepareOptions
-from trainer.data.prepare import prepare
+from benchmarks import timing
+from benchmarks.processes import ROOT
 
 KINDS = ("folder", "zip", "tar.gz", "drawn")
+SIZE_PX = 128
 
 
-def picture(number: int) -> bytes:
-    """A small JPEG that is unlike the others."""
-    pixels = np.random.RandomState(number).randint(0, 256, (6, 6, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).resize((128, 128), Image.Resampling.BICUBIC).save(out, "jpeg")
-    return out.getvalue()
+def main() -> None:
+    options = parse()
+    if options.measure:
+        print(json.dumps(peaks_of_preparing(*options.measure, workers=options.workers)))
+        return
+    counts = (options.count, 10 * options.count)
+    with timing.Watch() as watch:
+        rows = [row(kind, counts, options.workers) for kind in options.kinds.split(",")]
+    columns = [f"{who}, {count:,}" for who in ("main", "worker") for count in counts]
+    columns = [*columns[:2], "ratio", *columns[2:], "ratio"]
+    text = "\n\n".join(
+        [
+            "# Peak memory of prepare",
+            timing.described("numpy", "pillow", "opencv-python-headless"),
+            f"Others used {watch.before:.2f} cores before and {watch.during:.2f} while it ran; "
+            "memory does not depend on that.",
+            f"{SIZE_PX} px, raw, duplicates left out, {options.workers} workers; MiB of the "
+            "main process and of its largest worker, by the number of pictures.",
+            timing.table(["source", *columns], rows),
+        ]
+    )
+    print(text)
+    if options.write:
+        timing.write_result("prepare_memory", text)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=2700, help="pictures of the smaller source")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def row(kind: str, counts: tuple[int, int], workers: int) -> list[str]:
+    """Prepares both sources of one kind; returns a line of the table."""
+    peaks = []
+    for count in counts:
+        print(f"{kind}, {count:,} pictures", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as temporary:
+            source = make_source(kind, count, Path(temporary))
+            peaks.append(measure(source, Path(temporary) / "set", workers))
+    cells = [kind]
+    for one, ten in zip(*peaks, strict=True):
+        # One worker is the main process itself.
+        cells += [f"{one:,.0f}", f"{ten:,.0f}", f"{ten / one:.2f}" if one else ""]
+    return cells
 
 
 def make_source(kind: str, count: int, folder: Path) -> str:
     """Writes a source and returns its address."""
     if kind == "drawn":
         return f"drawn:{count}"
-    path = folder / f"source-{kind}-{count}"
-    files = ((f"{k // 1000:03d}/{k:06d}.jpg", picture(k)) for k in range(count))
+    path = folder / f"source-{kind}"
     if kind == "folder":
-        for name, data in files:
+        for name, data in pictures(count):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_bytes(data)
     elif kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:
-            for name, data in files:
+            for name, data in pictures(count):
                 archive.writestr(name, data)
     else:
         with tarfile.open(path, "w:gz") as archive:
-            for name, data in files:
+            for name, data in pictures(count):
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     return str(path)
 
 
+def pictures(count: int) -> Iterator[tuple[str, bytes]]:
+    """Yields names and small JPEGs, each unlike the others."""
+    for number in range(count):
+        pixels = np.random.RandomState(number).randint(0, 256, (6, 6, 3), dtype=np.uint8)
+        out = io.BytesIO()
+        picture = Image.fromarray(pixels)
+        picture.resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC).save(out, "jpeg")
+        yield f"{number // 1000:03d}/{number:06d}.jpg", out.getvalue()
+
+
 def measure(source: str, target: Path, workers: int) -> tuple[float, float]:
-    """Returns the peak memory of the process and of its largest worker, in MiB."""
-    command = [sys.executable, __file__, "--child", source, str(target), str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    own, worker = (int(word) / 1024 for word in done.stdout.split())
+    """Returns the peak memory of a fresh process and of its largest worker, in MiB."""
+    command = [sys.executable, "-m", "benchmarks.prepare_memory", "--workers", str(workers)]
+    command += ["--measure", source, str(target)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    own, worker = json.loads(done.stdout.splitlines()[-1])
     return own, worker
 
 
-def child(source: str, target: str, workers: str) -> None:
-    """Prepares, and prints its own and its workers' peak memory in KiB."""
-    prepare(
-        source,
-        target,
-        PrepareOptions(size_px=128, encoding="raw", dedup=True, workers=int(workers)),
-    )
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+def peaks_of_preparing(source: str, target: str, workers: int) -> tuple[float, float]:
+    """Prepares here; returns this process's peak memory and its largest worker's, in MiB."""
+    from trainer.data.options import PrepareOptions
+    from trainer.data.prepare import prepare
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=2700, help="pictures at 1x")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
-    arguments = parser.parse_args()
-    print(
-        f"catgan {__version__}, Python {platform.python_version()}, Pillow {PIL.__version__}, "
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
-        f"{arguments.count:,} and {10 * arguments.count:,} pictures, {arguments.workers} workers; "
-        "peak resident memory in MiB\n"
-    )
-    print(
-        f"{'source':<8} {'main 1x':>8} {'main 10x':>9} {'ratio':>6} {'worker 1x':>10} "
-        f"{'worker 10x':>11} {'ratio':>6}"
-    )
-    for kind in arguments.kinds:
-        figures = []
-        for factor in (1, 10):
-            with tempfile.TemporaryDirectory() as name:
-                folder = Path(name)
-                source = make_source(kind, factor * arguments.count, folder)
-                figures.append(measure(source, folder / "set", arguments.workers))
-        (own, worker), (own10, worker10) = figures
-        print(
-            f"{kind:<8} {own:8.1f} {own10:9.1f} {own10 / own:6.2f} {worker:10.1f} "
-            f"{worker10:11.1f} {worker10 / worker:6.2f}"
-        )
+    options = PrepareOptions(size_px=SIZE_PX, encoding="raw", dedup=True, workers=workers)
+    prepare(source, target, options)
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        child(*sys.argv[2:])
-    else:
-        main()
+    main()

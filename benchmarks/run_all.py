@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 
-from benchmarks import timing
 from benchmarks.processes import ROOT
 
 # In order of what other work on the machine would spoil most.
@@ -25,8 +24,6 @@ SCRIPTS: dict[str, list[str]] = {
     "prepare_memory": [],
 }
 LONG = ("prepare_memory",)
-# Has no `--write` of its own: what it prints is its result.
-PRINTS_ONLY = ("prepare_memory",)
 
 
 def main() -> None:
@@ -59,12 +56,6 @@ def run(name: str, options: argparse.Namespace) -> int:
         command += ["--torch-python", options.torch_python]
     if name == "stream":
         command += ["--rivals-python", options.rivals_python]
-    if name in PRINTS_ONLY:
-        done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
-        print(done.stdout)
-        if options.write and not done.returncode:
-            timing.write_result(name, done.stdout.rstrip())
-        return done.returncode
     if options.write:
         command.append("--write")
     return subprocess.run(command, cwd=ROOT, check=False).returncode
