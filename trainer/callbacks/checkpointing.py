@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trainer import console
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.schedule import Due
 from trainer.run_folder import step_name
@@ -21,6 +22,9 @@ _LOG = logging.getLogger("catgan.checkpoint")
 
 class Store(Protocol):
     """What is needed of `trainer.checkpoint.CheckpointStore`."""
+
+    waits: int
+    waited_secs: float
 
     def save(self, step: int, state: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Takes the arrays over; returns before they are published."""
@@ -101,6 +105,18 @@ class Checkpointing(StepCallback):
         if step != self._saved_step:
             self._save(step)
         self._store.wait()
+
+    def close(self) -> None:
+        """Tells of the saves that waited for the one before, which training waited for too."""
+        waits = self._store.waits
+        if waits:
+            _LOG.warning(
+                "%s of %s checkpoints waited for the one before them, %s in all: this storage is "
+                "slower than the interval; checkpoint.every_steps may be longer",
+                f"{waits:,}",
+                f"{self.stalls.saves:,}",
+                console.duration(self._store.waited_secs),
+            )
 
     def _save(self, step: int) -> None:
         self._before_save(step)

@@ -112,7 +112,11 @@ class CheckpointStore:
         if self._pending is not None and not self._pending.done():
             self.waits += 1
             began = time.monotonic()
-            _log.info("%s waits for the checkpoint before it", step_name(step))
+            _log.info(
+                "%s waits for the checkpoint before it (%s so far in this start)",
+                step_name(step),
+                f"{self.waits:,}",
+            )
             self._settle()
             self.waited_secs += time.monotonic() - began
         self._settle()
