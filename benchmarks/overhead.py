@@ -3,7 +3,7 @@
     python -m benchmarks.overhead
     python -m benchmarks.overhead --blocks 20 --write
 
-The real thing (`trainer.launch.local.train` on `configs/cats64.yaml` with drawn cats: stream
+The real thing (`trainer.launch.door.train` on `configs/cats64.yaml` with drawn cats: stream
 from memory, `fit`, bar or log, metrics rows, checkpoints and grids every 500 steps, TensorBoard,
 run.json) stops after every 100 steps, and the same model's steps of the same numbers (so with
 as many penalties) run bare in the same process: `StepRunner` on one batch, no callbacks. A
@@ -103,11 +103,12 @@ def measured(config: Config) -> tuple[Blocks, float]:
     """Trains; returns the blocks and the share of time spent waiting for data."""
     import_tensorflow()
     from trainer import storage
-    from trainer.launch import local
+    from trainer.launch import door
+    from trainer.launch.starting import Options
     from trainer.run_folder import RunFolder, read_metrics
 
     blocks = Blocks()
-    local.train(config, local.Options(callbacks=lambda gan: [_alternating(gan, blocks)]))
+    door.train(config, Options(callbacks=lambda gan: [_alternating(gan, blocks)]))
     rows = read_metrics(RunFolder(storage.open_folder(config.run)))
     return blocks, statistics.fmean(row["data_wait_share"] for row in rows[1:])
 

@@ -8,7 +8,8 @@ from tests.data.small_sets import noise, write_set
 from trainer import config, storage
 from trainer.callbacks.base import StepCallback
 from trainer.gan.gan import GAN
-from trainer.launch import local
+from trainer.launch import door
+from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
 
 TRAIN_COUNT = 40
@@ -29,7 +30,7 @@ class TinyRun:
 
     folder: RunFolder
     gan: GAN
-    outcome: local.Outcome
+    outcome: Outcome
 
 
 def tiny_config(folder: Path, *overrides: str) -> config.Config:
@@ -53,5 +54,5 @@ def train(folder: Path, *overrides: str, callbacks: Sequence[StepCallback] = ())
         built.append(gan)
         return list(callbacks)
 
-    outcome = local.train(tiny_config(folder, *overrides), local.Options(callbacks=extra))
+    outcome = door.train(tiny_config(folder, *overrides), Options(callbacks=extra))
     return TinyRun(run_folder(folder), built[0], outcome)

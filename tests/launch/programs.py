@@ -13,7 +13,8 @@ from trainer import config as configs
 from trainer import console, quiet
 from trainer.callbacks.base import StepCallback
 from trainer.errors import CatganError
-from trainer.launch import local
+from trainer.launch import door
+from trainer.launch.starting import Options
 
 
 def _told(train) -> int:
@@ -63,17 +64,17 @@ def poison(network: Any) -> None:
 def train_and_wait(args: list[str]) -> int:
     """Trains CONFIG; after STEP waits for the file GATE. `resume` instead of a config resumes."""
     config, run, step, gate = args
-    options = local.Options(callbacks=lambda gan: [WaitAt(int(step), Path(gate))])
+    options = Options(callbacks=lambda gan: [WaitAt(int(step), Path(gate))])
     if config == "resume":
-        return _told(lambda: local.resume(run, options=options))
-    return _told(lambda: local.train(configs.load(config, [f"run={run}"]), options))
+        return _told(lambda: door.resume(run, options=options))
+    return _told(lambda: door.train(configs.load(config, [f"run={run}"]), options))
 
 
 def train_poisoned(args: list[str]) -> int:
     """Trains CONFIG; after STEP a weight of NETWORK is NaN."""
     config, run, step, network = args
-    options = local.Options(callbacks=lambda gan: [Poison(int(step), network)])
-    return _told(lambda: local.train(configs.load(config, [f"run={run}"]), options))
+    options = Options(callbacks=lambda gan: [Poison(int(step), network)])
+    return _told(lambda: door.train(configs.load(config, [f"run={run}"]), options))
 
 
 def train_cut(args: list[str]) -> int:
@@ -84,8 +85,8 @@ def train_cut(args: list[str]) -> int:
         if published == int(step):
             os.kill(os.getpid(), 9)
 
-    options = local.Options(before_publish=die)
-    return _told(lambda: local.train(configs.load(config, [f"run={run}"]), options))
+    options = Options(before_publish=die)
+    return _told(lambda: door.train(configs.load(config, [f"run={run}"]), options))
 
 
 def verify_order(args: list[str]) -> int:
@@ -127,5 +128,5 @@ def train_until(args: list[str]) -> int:
     config, run, step, *overrides = args
     from trainer.callbacks.stop_at import StopAt
 
-    options = local.Options(callbacks=lambda gan: [StopAt(int(step))])
-    return _told(lambda: local.train(configs.load(config, [f"run={run}", *overrides]), options))
+    options = Options(callbacks=lambda gan: [StopAt(int(step))])
+    return _told(lambda: door.train(configs.load(config, [f"run={run}", *overrides]), options))

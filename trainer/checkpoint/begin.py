@@ -72,10 +72,38 @@ def begin(
         CheckpointError: No checkpoint can be used though there are some; or another start
             took over in the meantime; or the run is on another data set.
     """
-    _refuse_lost_record(run)
-    number = run.claim_start(
-        new, host=host, world_size=world_size, versions=versions, overrides=overrides
+    number = claim(
+        run, new, host=host, world_size=world_size, versions=versions, overrides=overrides
     )
+    return settle(run, number, from_step=from_step)
+
+
+def claim(run: RunFolder, new: NewRun, **told: Any) -> int:
+    """Takes the run over and returns the number of this start; `settle` must follow.
+
+    Args:
+        run: The run folder.
+        new: Identity of the run.
+        **told: Of this start, see `RunFolder.claim_start`.
+
+    Raises:
+        CheckpointError: See `begin`.
+    """
+    _refuse_lost_record(run)
+    return run.claim_start(new, **told)
+
+
+def settle(run: RunFolder, number: int, *, from_step: int | None = None) -> Begun:
+    """Chooses what a claimed start goes on from.
+
+    Args:
+        run: The run folder.
+        number: Of the claimed start.
+        from_step: See `begin`.
+
+    Raises:
+        CheckpointError: See `begin`.
+    """
     try:
         begun = Begun(number, _find_and_adopt(run, number, from_step))
         run.settle_start(number, begun.first_step, begun.images_seen)

@@ -16,7 +16,7 @@ def tell(outcome: Any, *, as_json: bool) -> None:
     """Writes the outcome of a start.
 
     Args:
-        outcome: `trainer.launch.local.Outcome`.
+        outcome: `trainer.launch.starting.Outcome`.
         as_json: Give all of it to standard output as JSON; else only the run's address.
     """
     if as_json:

@@ -1,7 +1,7 @@
 """`catgan resume`: goes on with a run from its address alone.
 
 Owns reading the command line; what may be overridden and where a run goes on
-from is decided in `trainer.launch.local`.
+from is decided in `trainer.launch.door`.
 """
 
 import click
@@ -47,6 +47,7 @@ def resume(run: str, overrides: tuple[str, ...], from_step: str | None, as_json:
         )
     begin(tensorflow=True)
     from trainer.cli.outcome import tell
-    from trainer.launch import local
+    from trainer.launch import door
+    from trainer.launch.starting import Options
 
-    tell(local.resume(address, overrides, local.Options(from_step=step)), as_json=as_json)
+    tell(door.resume(address, overrides, Options(from_step=step)), as_json=as_json)

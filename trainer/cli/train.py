@@ -2,7 +2,7 @@
 
 Owns reading the command line. The choice of settings for bare pictures is
 `trainer.presets`, the table of a dry run `trainer.cli.dry_run`, training itself
-`trainer.launch.local`.
+`trainer.launch.door`.
 """
 
 from pathlib import Path
@@ -158,6 +158,6 @@ def _dry_run(config: Config, *, as_json: bool) -> None:
 def _launch(config: Config, *, as_json: bool) -> None:
     begin(config.log.file, tensorflow=True)
     from trainer.cli.outcome import tell
-    from trainer.launch import local
+    from trainer.launch import door
 
-    tell(local.train(config), as_json=as_json)
+    tell(door.train(config), as_json=as_json)

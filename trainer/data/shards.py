@@ -195,6 +195,28 @@ def read_manifest(folder) -> Manifest:
     return parse_manifest(data, folder.address)
 
 
+def checked_manifest(folder) -> Manifest:
+    """Reads the manifest and looks whether every shard is there, before a run begins on it.
+
+    One listing; content is verified when a shard is read.
+
+    Raises:
+        DataError: There is no data set, or a shard is missing or of another size.
+    """
+    manifest = read_manifest(folder)
+    found = {entry.name: entry.size_bytes for entry in folder.list()}
+    bad = [shard.name for shard in manifest.shards if found.get(shard.name) != shard.bytes]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(manifest.shards)} shards of {folder.address} are missing or "
+            f"cut short, the first is {bad[0]}",
+            expected="every shard as its manifest describes it",
+            remedy=f"catgan inspect {folder.address} names them all; restore them from a copy, "
+            "or prepare the data set again",
+        )
+    return manifest
+
+
 def parse_manifest(data: bytes, address: str = "") -> Manifest:
     """Returns the manifest in `data`, checked; raises DataError as `read_manifest` does."""
     where = f"{address}/{MANIFEST_NAME}" if address else MANIFEST_NAME

@@ -22,9 +22,9 @@ from trainer.data.shards import (
     Manifest,
     Shard,
     Split,
+    checked_manifest,
     read_example,
     read_frames,
-    read_manifest,
 )
 from trainer.data.stream_decode import decoder
 from trainer.data.stream_memory import MemoryStream, decoded_bytes, load_pictures
@@ -61,29 +61,11 @@ def open_dataset(
         StorageError: It cannot be reached.
     """
     folder = storage.open_folder(address)
-    manifest = read_manifest(folder)
-    _refuse_incomplete(folder, manifest)
+    manifest = checked_manifest(folder)
     files = open_shards(folder, cache_dir=cache_dir, cache_mib=cache_mib)
     if isinstance(files, CachedShards):
         files.check_capacity(max(shard.bytes for shard in manifest.shards))
     return Dataset(folder, manifest, files, memory_mib=memory_mib, threads=threads)
-
-
-def _refuse_incomplete(folder: storage.Folder, manifest: Manifest) -> None:
-    """Raises DataError if a shard is missing or of another size, before a run begins on it.
-
-    One listing; content is verified when a shard is read.
-    """
-    found = {entry.name: entry.size_bytes for entry in folder.list()}
-    bad = [shard.name for shard in manifest.shards if found.get(shard.name) != shard.bytes]
-    if bad:
-        raise DataError(
-            f"{len(bad)} of {len(manifest.shards)} shards of {folder.address} are missing or "
-            f"cut short, the first is {bad[0]}",
-            expected="every shard as its manifest describes it",
-            remedy=f"catgan inspect {folder.address} names them all; restore them from a copy, "
-            "or prepare the data set again",
-        )
 
 
 class Dataset:

@@ -1,7 +1,7 @@
 """A few eager steps of a person's config, watched closely, in a run folder of their own.
 
 Owns what makes a debug run differ from a real one: where it lies, how many
-steps, that the step is eager and watched. It is trained by `trainer.launch.local`
+steps, that the step is eager and watched. It is trained by `trainer.launch.door`
 like any other.
 """
 
@@ -16,10 +16,11 @@ from trainer.callbacks.stop_at import StopAt
 from trainer.config import Config
 from trainer.console import figure
 from trainer.errors import ConfigError, InterruptedRun
-from trainer.launch import local
+from trainer.launch import door
 from trainer.launch.debug_report import Report, device_in_words, memory_mib
 from trainer.launch.debug_watch import Watch
 from trainer.launch.scratch import remove_all
+from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
 
 log = logging.getLogger("catgan")
@@ -30,7 +31,7 @@ _ENDING = "-debug"
 _MARK = "debug"
 
 
-def debug(config: Config, report: Report, *, steps: int = STEPS) -> local.Outcome:
+def debug(config: Config, report: Report, *, steps: int = STEPS) -> Outcome:
     """Trains a few eager steps and looks at each.
 
     Args:
@@ -42,7 +43,7 @@ def debug(config: Config, report: Report, *, steps: int = STEPS) -> local.Outcom
         TrainingError: A tensor is not finite; it is named.
         ConfigError: The folder of the debug run holds something else.
         InterruptedRun: The person left the debugger.
-        CatganError: See `trainer.launch.local.train`.
+        CatganError: See `trainer.launch.door.train`.
     """
     config = _debug_config(config)
     report.run = config.run
@@ -60,9 +61,9 @@ def debug(config: Config, report: Report, *, steps: int = STEPS) -> local.Outcom
         Watch(gan, report).install()
         return [_Tell(report), StopAt(steps)]
 
-    options = local.Options(eager=True, callbacks=callbacks, overrides=(f"{_MARK}=true",))
+    options = Options(eager=True, callbacks=callbacks, overrides=(f"{_MARK}=true",))
     try:
-        return local.train(config, options)
+        return door.train(config, options)
     except bdb.BdbQuit:
         raise InterruptedRun(
             "left from the debugger", remedy=f"the debug run is in {config.run}"
@@ -78,6 +79,7 @@ def _debug_config(config: Config) -> Config:
             "jit": False,
             "training": training,
             "log": config.log.model_copy(update={"tensorboard": False}),
+            "cluster": config.cluster.model_copy(update={"workers": 1}),
         }
     )
 

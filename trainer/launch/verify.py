@@ -17,8 +17,8 @@ from trainer import checkpoint, console, storage
 from trainer import config as configs
 from trainer.config import Config
 from trainer.errors import CatganError, CheckpointError
-from trainer.launch.local import prepare_if_missing
 from trainer.launch.scratch import copy_all, remove_all
+from trainer.launch.starting import prepare_if_missing
 from trainer.launch.verify_children import Children
 from trainer.launch.verify_compare import Difference, differences, within_noise
 from trainer.launch.verify_damage import DAMAGES
@@ -276,5 +276,6 @@ def _scratch_config(config: Config, address: str, plan: Plan) -> Config:
             ),
             "training": config.training.model_copy(update={"max_mins": 0.0}),
             "log": config.log.model_copy(update={"file": "", "tensorboard": False}),
+            "cluster": config.cluster.model_copy(update={"workers": 1}),
         }
     )

@@ -1,7 +1,7 @@
 """One of the processes that `verify-resume` starts: trains, and kills itself when told to.
 
 Owns the order that it reads from standard input and the answer that it writes
-to standard output, one JSON object each. Training is `trainer.launch.local`'s.
+to standard output, one JSON object each. Training is `trainer.launch.door`'s.
 
 SIGKILL comes from inside so that it hits a known moment; it is the same signal,
 and nothing in the process can catch it.
@@ -53,10 +53,11 @@ def obey(order: Order) -> dict[str, Any]:
     """Trains as ordered and returns how it ended.
 
     Raises:
-        CatganError: See `trainer.launch.local.train`.
+        CatganError: See `trainer.launch.door.train`.
     """
     from trainer.callbacks.stop_at import StopAt
-    from trainer.launch import local
+    from trainer.launch import door
+    from trainer.launch.starting import Options
 
     def callbacks(gan: Any) -> list:
         return [_kill_at(order), StopAt(order.stop_at)]
@@ -65,11 +66,11 @@ def obey(order: Order) -> dict[str, Any]:
         if step == order.kill_in:
             _kill_self()
 
-    options = local.Options(callbacks=callbacks, before_publish=before_publish)
+    options = Options(callbacks=callbacks, before_publish=before_publish)
     if order.config:
-        outcome = local.train(config.from_text(order.config), options)
+        outcome = door.train(config.from_text(order.config), options)
     else:
-        outcome = local.resume(order.run, options=options)
+        outcome = door.resume(order.run, options=options)
     return {"status": outcome.status, "step": outcome.step}
 
 

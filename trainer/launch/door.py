@@ -1,0 +1,78 @@
+"""The doors to training: a config, or a run's address.
+
+Owns what a run folder's state means for a command (design C1): begin, go on,
+say that it is finished, refuse; and whether this process trains (`local.py`) or
+the workers of a Ray cluster do (`on_ray.py`). Nothing is written before the
+config, the addresses and the data set have been checked.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from trainer import config as configs
+from trainer import storage
+from trainer.config import Config
+from trainer.launch.same_run import refuse_changes, same_config
+from trainer.launch.starting import Options, Outcome
+from trainer.run_folder import RunFolder, RunRecord, split_run_address
+
+
+def train(config: Config, options: Options | None = None) -> Outcome:
+    """Trains a run, or goes on with it if its folder holds it already.
+
+    Raises:
+        ConfigError: The folder holds a run with another config; the keys are named.
+        CatganError: See `trainer.worker.run`.
+    """
+    options = options or Options()
+    folder = RunFolder(storage.open_folder(config.run))
+    record = folder.read_record()
+    if record is not None and not options.overrides:
+        config = same_config(config, folder)
+    if record is not None and options.from_step is None and _is_finished(record, config):
+        return _already_finished(folder, record)
+    return _launcher(config, options)(config, folder, options)
+
+
+def _launcher(config: Config, options: Options) -> Callable[[Config, RunFolder, Options], Outcome]:
+    if options.address is None and config.cluster.max_workers == 1:
+        from trainer.launch import local
+
+        return local.start
+    from trainer.launch import on_ray
+
+    return on_ray.start
+
+
+def resume(address: str, overrides: Sequence[str] = (), options: Options | None = None) -> Outcome:
+    """Goes on with a run, from its address or that of one of its checkpoints.
+
+    Args:
+        address: Folder or bucket prefix.
+        overrides: `key=value` for this start and those after it.
+        options: See `Options`.
+
+    Raises:
+        ConfigError: An override would change the weights' shapes, the data order or a draw.
+        CheckpointError: There is no run at this address, or none of its checkpoints counts.
+    """
+    options = options or Options()
+    run_address, step = split_run_address(address)
+    folder = RunFolder(storage.open_folder(run_address))
+    before = configs.from_text(folder.read_config(), where=f"the config of {folder.address}")
+    before = before.model_copy(update={"run": folder.address})
+    config = configs.override(before, overrides)
+    refuse_changes(before, config)
+    if options.from_step is None:
+        options = replace(options, from_step=step)
+    return train(config, replace(options, overrides=tuple(overrides)))
+
+
+def _is_finished(record: RunRecord, config: Config) -> bool:
+    return record.status == "finished" and record.step >= config.training.steps
+
+
+def _already_finished(folder: RunFolder, record: RunRecord) -> Outcome:
+    more = f"catgan resume {folder.address} training.steps={2 * record.step}"
+    cause = f"it has all its {record.step:,} steps"
+    return Outcome("already finished", record.step, folder.address, cause, more)

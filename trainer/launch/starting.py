@@ -1,0 +1,216 @@
+"""What every start does, whichever door it came through.
+
+Owns fixing what a config leaves open, opening or preparing its data set, what a
+start says of its run, and noting how it ended. Does not decide whether a start
+is wanted (`door.py`) or who runs it (`local.py`, `on_ray.py`).
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from trainer import config as configs
+from trainer import storage
+from trainer.config import Config
+from trainer.errors import CatganError, DataError
+from trainer.run_folder import NewRun, RunFolder, RunRecord
+
+log = logging.getLogger("catgan")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a command that trains.
+
+    Attributes:
+        status: `finished`, `stopped` or `already finished`.
+        step: The last finished step.
+        run: Address of the run folder.
+        cause: In one line.
+        resume_command: What goes on from here.
+    """
+
+    status: str
+    step: int
+    run: str
+    cause: str
+    resume_command: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a start differs from its config, without changing the run.
+
+    Attributes:
+        from_step: Go on from this checkpoint; default: the newest that counts.
+        eager: Do not trace the step.
+        callbacks: `gan -> more callbacks`.
+        overrides: Keys that this start changed, for the run's history.
+        before_publish: See `trainer.worker.Context`.
+        address: Of a Ray cluster: `local`, `auto` or `HOST:PORT`. None: as the config's number
+            of workers wants it.
+    """
+
+    from_step: int | None = None
+    eager: bool = False
+    callbacks: Callable[[Any], list] = lambda gan: []
+    overrides: tuple[str, ...] = ()
+    before_publish: Callable[[int], None] = lambda step: None
+    address: str | None = None
+
+
+def resolve(config: Config, folder: RunFolder, precision: str) -> Config:
+    """Fixes what the config leaves open, so that the saved one gives the same run.
+
+    Args:
+        config: As it was written.
+        folder: The run folder.
+        precision: What `auto` stands for on the machines that train.
+    """
+    from trainer.data import order
+
+    lanes = config.dataset.lanes or order.default_lanes(
+        config.training.global_batch, config.cluster.max_workers
+    )
+    address = storage.open_folder(config.dataset.address).address
+    dataset = config.dataset.model_copy(update={"lanes": lanes, "address": address})
+    if config.precision != "auto":
+        precision = config.precision
+    return config.model_copy(
+        update={"run": folder.address, "dataset": dataset, "precision": precision}
+    )
+
+
+def open_dataset(config: Config) -> Any:
+    """Opens the data set of a resolved config; raises DataError where it does not fit."""
+    from trainer.data import stream
+
+    settings = config.dataset
+    dataset = stream.open_dataset(
+        settings.address,
+        cache_mib=settings.cache_mib,
+        memory_mib=settings.memory_mib,
+        cache_dir=settings.cache_dir or _user_cache(),
+    )
+    refuse_other_size(dataset.manifest, config)
+    return dataset
+
+
+def refuse_other_size(manifest: Any, config: Config) -> None:
+    """Raises DataError where a data set's pictures are not of the config's size."""
+    settings = config.dataset
+    if manifest.size_px != settings.size_px:
+        raise DataError(
+            f"the data set {settings.address} has pictures of {manifest.size_px} px, the config "
+            f"says dataset.size_px={settings.size_px}",
+            expected="the same size",
+            remedy=f"set dataset.size_px={manifest.size_px}, or prepare the pictures at "
+            f"{settings.size_px} px into another data set",
+        )
+
+
+def _user_cache() -> Path:
+    """The user's cache folder by the XDG base directory specification."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "catgan"
+
+
+def prepare_if_missing(config: Config) -> None:
+    """Prepares the data set from `dataset.source` if there is none yet."""
+    from trainer.data.shards import MANIFEST_NAME
+
+    settings = config.dataset
+    if not settings.source or storage.open_folder(settings.address).exists(MANIFEST_NAME):
+        return
+    from trainer.data import watch
+    from trainer.data.options import PrepareOptions
+    from trainer.data.prepare import prepare
+
+    log.info("preparing %s from %s", settings.address, settings.source)
+    options = PrepareOptions(
+        size_px=settings.size_px,
+        crop=settings.crop,
+        encoding=settings.encoding,
+        val_fraction=settings.val_fraction,
+    )
+    with watch.shown() as report:
+        prepare(settings.source, settings.address, options, report)
+
+
+def choices(config: Config, record: RunRecord | None, found: Any) -> dict[str, Any]:
+    """What is chosen by measuring: taken from the run's record where it was chosen before."""
+    if config.jit != "auto":
+        return {"jit": bool(config.jit)}
+    if record is not None and "jit" in record.choices:
+        return {"jit": bool(record.choices["jit"])}
+    if config.deterministic or found.kind == "CPU":
+        # On CPUs XLA was never faster in our measurements, and costs seconds to compile.
+        return {"jit": False}
+    from trainer.gan.measure import jit_is_faster
+
+    return {"jit": jit_is_faster(config)}
+
+
+def identity(config: Config, fingerprint: str, choices: dict[str, Any]) -> NewRun:
+    """Returns what a start says of its run; addresses and machines are no part of what it is."""
+    same = config.model_copy(
+        update={
+            "run": "",
+            "dataset": config.dataset.model_copy(update={"address": ""}),
+            "cluster": type(config.cluster)(),
+        }
+    )
+    return NewRun(
+        name=PurePosixPath(config.run.rstrip("/")).name,
+        dataset_address=config.dataset.address,
+        dataset_fingerprint=fingerprint,
+        config_hash=hashlib.sha256(configs.to_yaml(same).encode()).hexdigest()[:16],
+        choices=choices,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of this program and the libraries that numbers depend on."""
+    import importlib.metadata
+    import platform
+
+    names = ("catgan", "tensorflow", "keras", "numpy")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **found}
+
+
+def ending(folder: RunFolder, start: int, work: Callable[[], Any], global_batch: int) -> Any:
+    """Runs `work` and notes in the run's record how it ended.
+
+    Args:
+        folder: The run folder.
+        start: Number of the start that works.
+        work: Returns a `trainer.worker.Result`.
+        global_batch: Pictures a step.
+    """
+    try:
+        result = work()
+    except BaseException as error:
+        cause = error.what if isinstance(error, CatganError) else f"{type(error).__name__}: {error}"
+        stopped = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", 0) >= 130
+        note_end(folder, start, "stopped" if stopped else "failed", cause or repr(error))
+        raise
+    folder.end_start(
+        start,
+        result.status,
+        result.cause,
+        step=result.step,
+        images_seen=result.step * global_batch,
+    )
+    return result
+
+
+def note_end(folder: RunFolder, start: int, status: Any, cause: str) -> None:
+    """Notes the end of a start that failed; that it cannot be noted is only a warning."""
+    try:
+        folder.end_start(start, status, cause)
+    except CatganError as error:
+        log.warning("the end of this start could not be noted: %s", error.what)
