@@ -8,6 +8,7 @@ training.
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
 from trainer.callbacks.background import Background
@@ -46,11 +47,7 @@ class Sampling(StepCallback):
         self._secs = secs
         self._real_pictures = real_pictures
         self._on_grid = on_grid
-        self._count = config.samples.count
-        self._scale = config.model.picture_scale
-        self._latents = sampling.latents_from_seeds(
-            range(self._count), config.model.latent_dim, config.model.latent_distribution
-        )
+        self._config = config
         self._behind = Background("samples")
 
     def begin(self, step: int) -> None:
@@ -68,21 +65,55 @@ class Sampling(StepCallback):
         self._behind.close()
 
     def _draw(self, step: int, named: bool) -> None:
-        pictures = sampling.draw_pictures(self._generate, self._latents, scale=self._scale)
+        pictures = _draw(self.model.ema_generator, self._config)
         self._behind.submit(lambda: self._write(step, sampling.grid(pictures), named))
 
-    def _generate(self, latents: np.ndarray) -> np.ndarray:
-        pictures = self.model.ema_generator(latents, training=False)
-        return np.asarray(pictures, np.float32)
-
     def _write(self, step: int, grid: np.ndarray, named: bool) -> None:
-        png = sampling.png_bytes(grid)
-        if named:
-            self._folder.write(names.sample(step), png)
-        self._folder.write(names.LATEST_SAMPLE, png)
+        _write(self._folder, step, grid, named)
         self._on_grid(step, grid)
 
     def _write_real_once(self) -> None:
         if not self._folder.exists(names.REAL_SAMPLE):
-            real = self._real_pictures(self._count)
+            real = self._real_pictures(self._config.samples.count)
             self._folder.write(names.REAL_SAMPLE, sampling.png_bytes(sampling.grid(real)))
+
+
+def draw_missing(folder: Folder, config: Config, ema_generator: keras.Model, step: int) -> bool:
+    """Draws the grid of a finished run's last step if it is not there; says whether it was not.
+
+    A kill between the last checkpoint and its grid leaves a run with nothing to train, and a
+    run that is resumed with fewer steps may end at a checkpoint that had no grid.
+
+    Args:
+        folder: The run folder.
+        config: Of the run.
+        ema_generator: The averaged generator after `step` steps.
+        step: The last step.
+
+    Raises:
+        StorageError: The run folder cannot be read or written.
+    """
+    if folder.exists(names.sample(step)):
+        return False
+    _write(folder, step, sampling.grid(_draw(ema_generator, config)), named=True)
+    return True
+
+
+def _draw(ema_generator: keras.Model, config: Config) -> np.ndarray:
+    """Pictures of the seeds 0, 1, 2 …, uint8 `[samples.count, H, W, 3]`."""
+    model = config.model
+    latents = sampling.latents_from_seeds(
+        range(config.samples.count), model.latent_dim, model.latent_distribution
+    )
+
+    def generate(latents: np.ndarray) -> np.ndarray:
+        return np.asarray(ema_generator(latents, training=False), np.float32)
+
+    return sampling.draw_pictures(generate, latents, scale=model.picture_scale)
+
+
+def _write(folder: Folder, step: int, grid: np.ndarray, named: bool) -> None:
+    png = sampling.png_bytes(grid)
+    if named:
+        folder.write(names.sample(step), png)
+    folder.write(names.LATEST_SAMPLE, png)
