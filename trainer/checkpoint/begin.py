@@ -15,7 +15,7 @@ from trainer.checkpoint.content import Checkpoint
 from trainer.checkpoint.listing import fetch_manifest, manifest_name, scan
 from trainer.checkpoint.reader import find_newest, open_step
 from trainer.errors import CatganError, CheckpointError
-from trainer.run_folder import NewRun, RunFolder, step_name
+from trainer.run_folder import Holder, NewRun, RunFolder, step_name
 
 _MOST_TRIES = 5
 _log = logging.getLogger("catgan.checkpoint")
@@ -53,6 +53,7 @@ def begin(
     world_size: int = 1,
     versions: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    holder: Holder | None = None,
 ) -> Begun:
     """Takes a run over and goes on from its newest checkpoint, or begins it.
 
@@ -67,13 +68,21 @@ def begin(
         world_size: Workers.
         versions: Of the program and its libraries.
         overrides: Config keys that this start changes.
+        holder: The lease under which the run is claimed; None: who holds it is not looked at.
 
     Raises:
         CheckpointError: No checkpoint can be used though there are some; or another start
             took over in the meantime; or the run is on another data set.
+        ClusterError: Another driver holds the run.
     """
     number = claim(
-        run, new, host=host, world_size=world_size, versions=versions, overrides=overrides
+        run,
+        new,
+        host=host,
+        world_size=world_size,
+        versions=versions,
+        overrides=overrides,
+        holder=holder,
     )
     return settle(run, number, from_step=from_step)
 

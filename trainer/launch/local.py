@@ -11,6 +11,7 @@ from typing import Any
 from trainer import config as configs
 from trainer.config import Config
 from trainer.launch import starting
+from trainer.launch.hold import Hold, hold
 from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
 
@@ -26,8 +27,14 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
         options: See `trainer.launch.starting.Options`.
 
     Raises:
+        ClusterError: Another process trains the run.
         CatganError: See `trainer.worker.run`.
     """
+    with hold(folder) as held:
+        return _start(config, folder, options, held)
+
+
+def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> Outcome:
     from trainer import checkpoint, device, worker
     from trainer.callbacks.preemption import StopRequests
     from trainer.gan.build import resolve_precision
@@ -38,7 +45,8 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
     dataset = starting.open_dataset(config)
     choices = starting.choices(config, folder.read_record(), found)
     log.info("run %s on %s, data set %s", folder.address, found.name, dataset.address)
-    with StopRequests(max_mins=config.training.max_mins) as stops:
+    with StopRequests(max_mins=config.training.max_mins, should_stop=held.lost) as stops:
+        held.take()
         begun = checkpoint.begin(
             folder,
             starting.identity(config, dataset.fingerprint, choices),
@@ -46,6 +54,7 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
             host=socket.gethostname(),
             versions=starting.versions(),
             overrides=dict(item.split("=", 1) for item in options.overrides),
+            holder=held.holder,
         )
         folder.write_config(configs.to_yaml(config))
         _tell_where(begun, config)
@@ -63,6 +72,7 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
         )
         command = f"catgan resume {folder.address}"
         if result.status == "stopped":
+            held.raise_if_lost()
             stops.raise_if_signalled(result.step, command)
         return Outcome(result.status, result.step, folder.address, result.cause, command)
 

@@ -17,6 +17,7 @@ from typing import Any
 from trainer import storage
 from trainer.errors import CheckpointError
 from trainer.run_folder import names
+from trainer.run_folder.holder import Holder
 from trainer.run_folder.record import (
     NewRun,
     RunRecord,
@@ -103,6 +104,7 @@ class RunFolder:
         world_size: int = 1,
         versions: Mapping[str, str] | None = None,
         overrides: Mapping[str, Any] | None = None,
+        holder: Holder | None = None,
     ) -> int:
         """Takes the run over and returns the number of this start.
 
@@ -115,10 +117,14 @@ class RunFolder:
             world_size: Workers.
             versions: Of the program and its libraries.
             overrides: Config keys that this start changes, kept in the run's history.
+            holder: The lease under which this is done; None: who holds the run is not looked at.
 
         Raises:
             CheckpointError: The folder holds a run on other pictures.
+            ClusterError: Another driver holds the run.
         """
+        if holder is not None:
+            holder = holder.model_copy(update={"renewed": datetime.datetime.now(datetime.UTC)})
         start = StartRecord(
             number=1,
             token=secrets.token_hex(16),
@@ -128,7 +134,7 @@ class RunFolder:
             versions=dict(versions or {}),
             overrides=dict(overrides or {}),
         )
-        record = self._swap(lambda record: claimed(record, new, start, self.address))
+        record = self._swap(lambda record: claimed(record, new, start, self.address, holder))
         return next(item.number for item in record.starts if item.token == start.token)
 
     def settle_start(self, number: int, first_step: int, images_seen: int = 0) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.errors import CheckpointError
+from trainer.run_folder.holder import Holder, claimable
 
 FORMAT_VERSION = 1
 UNKNOWN_END = "no end was recorded: killed, cut off, or still running when the next start came"
@@ -82,6 +83,7 @@ class RunRecord(BaseModel):
         config_hash: Hash of the resolved config.
         versions: Of the newest start.
         choices: Made by measuring (jit, threads, oneDNN), used again on resume.
+        holder: Who trains it now; None: nobody, or a program that holds no runs.
         starts: All starts, oldest first.
     """
 
@@ -96,6 +98,7 @@ class RunRecord(BaseModel):
     config_hash: str
     versions: dict[str, str] = Field(default_factory=dict)
     choices: dict[str, Any] = Field(default_factory=dict)
+    holder: Holder | None = None
     starts: tuple[StartRecord, ...] = ()
 
     def start(self, number: int) -> StartRecord:
@@ -178,7 +181,13 @@ def changed_start(record: RunRecord, number: int, **changes: Any) -> RunRecord:
     return record.model_copy(update={"starts": starts})
 
 
-def claimed(record: RunRecord | None, new: NewRun, start: StartRecord, address: str) -> RunRecord:
+def claimed(
+    record: RunRecord | None,
+    new: NewRun,
+    start: StartRecord,
+    address: str,
+    holder: Holder | None = None,
+) -> RunRecord:
     """Returns the record with a new start at its end, and the open ones before it marked.
 
     Args:
@@ -186,14 +195,19 @@ def claimed(record: RunRecord | None, new: NewRun, start: StartRecord, address: 
         new: Identity of the run, as the start sees it.
         start: The start; it gets the next number.
         address: Of the run folder, for messages.
+        holder: The lease of the driver that claims; it holds a new run from here on. None: who
+            holds the run is not looked at.
 
     Raises:
         CheckpointError: The run is on other pictures.
+        ClusterError: Another driver holds the run.
     """
-    if record is None:
-        record = _first(new)
-    if any(old.token == start.token for old in record.starts):
+    if record is not None and any(old.token == start.token for old in record.starts):
         return record  # our own write came through although its answer did not
+    if holder is not None:
+        claimable(record, holder, address)
+    if record is None:
+        record = _first(new).model_copy(update={"holder": holder})
     if record.dataset.fingerprint != new.dataset_fingerprint:
         raise _other_pictures(record, new, address)
     marked = [
