@@ -1,0 +1,198 @@
+"""The connection to a Ray cluster: joining one, or starting one for this program alone.
+
+Owns that the signals belong to this program while it is connected (Ray takes SIGTERM),
+and that nothing of a cluster of its own is left. Does not own how a cluster is found
+(`ray_address.py`), nor how the package gets there (`ray_package.py`).
+
+Importing Ray takes a second, so nothing here does it before a connection is asked for.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.errors import CatganError, ClusterError
+from trainer.launch.ray_address import find, last_line, refused
+from trainer.launch.ray_package import Package, runtime_env
+
+_STORE_BYTES = 256 * 2**20
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A connected cluster.
+
+    Attributes:
+        address: `HOST:PORT` of its control service.
+        is_own: It was started for this program and ends with it.
+    """
+
+    address: str
+    is_own: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """One living node.
+
+    Attributes:
+        id: Ray's, hexadecimal.
+        host: Its name.
+        ip: Its address.
+        cpus: Cores that Ray gives out.
+        gpus: GPUs that Ray gives out.
+        is_here: The driver runs on the same host.
+    """
+
+    id: str
+    host: str
+    ip: str
+    cpus: float
+    gpus: float
+    is_here: bool
+
+
+@contextlib.contextmanager
+def connected(
+    address: str,
+    *,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    package: Package = "code",
+    extras: tuple[str, ...] = (),
+    log_to_driver: bool = False,
+) -> Iterator[Connection]:
+    """Connects this process to a cluster while the block runs.
+
+    A process that is connected already (a notebook's) stays so, and the block uses that.
+
+    Args:
+        address: `local`: a cluster of this machine for this program alone. `auto`: the one
+            that RAY_ADDRESS names, or else that `ray start` started on this machine.
+            `HOST:PORT`: that of a head node.
+        cpus: Cores of a local cluster; default: those that this process may use.
+        gpus: GPUs of a local cluster; default: those found.
+        package: How this package gets to workers of a cluster that runs already; to a
+            local one nothing has to be sent.
+        extras: Optional requirements to send with `package="pip"`, such as `gpu`.
+        log_to_driver: Show what workers write to their standard output and error.
+
+    Raises:
+        ClusterError: No cluster can be reached or started, or its version is another.
+    """
+    # Read when Ray is imported; without it, it warns of a change in a later version.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield Connection(ray.get_runtime_context().gcs_address, is_own=False)
+        return
+    with contextlib.ExitStack() as stack:
+        target = None if address == "local" else find(address)
+        options: dict[str, Any] = {"log_to_driver": log_to_driver, "logging_level": logging.ERROR}
+        if target is None:
+            options |= _local_options(cpus, gpus, stack)
+        else:
+            options |= {"address": target, "runtime_env": runtime_env(package, extras)}
+        # Also after a failed start: what Ray had started by then has to go.
+        stack.callback(_shut_down)
+        _initialise(options, target)
+        yield Connection(ray.get_runtime_context().gcs_address, is_own=target is None)
+
+
+def nodes() -> list[Node]:
+    """Returns the living nodes, the driver's first. Only inside `connected`."""
+    import ray
+
+    own_id = ray.get_runtime_context().get_node_id()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    own = next((node for node in alive if node["NodeID"] == own_id), None)
+    found = []
+    for node in alive:
+        place = ("NodeManagerHostname", "NodeManagerAddress")
+        # Containers may share a name, and network namespaces a machine: both have to agree.
+        is_here = own is not None and all(node[key] == own[key] for key in place)
+        given = node["Resources"]
+        host, ip = (str(node[key]) for key in place)
+        cpus, gpus = (float(given.get(kind, 0)) for kind in ("CPU", "GPU"))
+        found.append(Node(str(node["NodeID"]), host, ip, cpus, gpus, is_here))
+    return sorted(found, key=lambda node: (node.id != own_id, node.host, node.id))
+
+
+@contextlib.contextmanager
+def own_signals() -> Iterator[None]:
+    """Gives SIGINT and SIGTERM back to whoever had them before the block.
+
+    A SIGTERM that comes inside the block reaches its owner after it: Ray's handler
+    turns it into SystemExit.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.getsignal(number) for number in _SIGNALS}
+    ended_by = 0
+    try:
+        yield
+    except SystemExit as end:
+        if end.code != signal.SIGTERM:
+            raise
+        ended_by = signal.SIGTERM
+    finally:
+        for number, handler in kept.items():
+            if handler is not None:
+                signal.signal(number, handler)
+    if ended_by:
+        signal.raise_signal(ended_by)
+        raise SystemExit(128 + ended_by)  # its owner lets it pass: there is nothing to go on with
+
+
+def _local_options(
+    cpus: int | None, gpus: int | None, stack: contextlib.ExitStack
+) -> dict[str, Any]:
+    cpus = cpus or len(os.sched_getaffinity(0))
+    folder = tempfile.mkdtemp(prefix="catgan-ray-", dir="/tmp")  # paths of sockets must be short
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    if not any(os.environ.get(f"RAY_AUTH_{name}") for name in ("MODE", "TOKEN", "TOKEN_PATH")):
+        # Else Ray makes up a token all the same, and leaves it in the home folder.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    return {
+        "address": "local",
+        "num_cpus": cpus,
+        "num_gpus": gpus,
+        "include_dashboard": False,
+        "object_store_memory": max(_STORE_BYTES, cpus * 2**24),
+        "_temp_dir": folder,
+    }
+
+
+def _initialise(options: dict[str, Any], address: str | None) -> None:
+    import ray
+
+    try:
+        with own_signals():
+            ray.init(**options)
+    except CatganError:
+        raise
+    except Exception as error:
+        if address is None:
+            raise ClusterError(
+                f"no local Ray cluster can be started: {last_line(error)}",
+                expected="room in /tmp and in memory, and free ports",
+                remedy="look for other clusters on this machine with 'ps', or leave --address away",
+            ) from error
+        raise refused(address, error) from error
+
+
+def _shut_down() -> None:
+    import ray
+
+    ray.shutdown(wait_for_processes=True)
