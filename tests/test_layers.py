@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "trainer"
 # First match wins; a file of a folder that is not named has the folder's rank.
 RANKS = {
     "errors": -1,
+    "agreement": 0,
     "progress": 0,
     "seeds": 0,
     "config": 1,
@@ -43,7 +44,7 @@ RANKS = {
     "launch": 7,
     "cli": 8,
 }
-HEAVY_FREE = ("errors", "progress", "seeds", "config", "storage.address", "run_folder")
+HEAVY_FREE = ("agreement", "errors", "progress", "seeds", "config", "storage.address", "run_folder")
 HEAVY = ("tensorflow", "keras", "ray", "tensorflow_datasets", "cv2", "torch")
 
 

@@ -12,11 +12,18 @@ before anything looks at them, and `ReplicaAdam` applies them without asking
 the other replicas again.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+# Not offered otherwise.
+from tensorflow.python.framework.config import is_op_determinism_enabled
+
+# Begins the name of a log that says how long a collective took, with the network's name.
+WAITED = "waited_secs/"
 
 
 class Distribution:
@@ -25,13 +32,21 @@ class Distribution:
     Args:
         strategy: A `tf.distribute.MultiWorkerMirroredStrategy`, or None for one process alone.
 
+        bytes_per_pack: Gradients go over the wire in parts of about so many bytes, each as soon
+            as it is there; 0: all at once.
+
     Attributes:
         rank: Number of this process, 0 to `world_size` - 1.
         world_size: Processes that train together.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
+    def __init__(
+        self, strategy: tf.distribute.Strategy | None = None, *, bytes_per_pack: int = 0
+    ) -> None:
         self.strategy = strategy
+        self._options = tf.distribute.experimental.CommunicationOptions(
+            bytes_per_pack=bytes_per_pack
+        )
         resolver = strategy.cluster_resolver if strategy is not None else None
         self.rank = resolver.task_id if resolver is not None else 0
         self.world_size = strategy.num_replicas_in_sync if strategy is not None else 1
@@ -54,17 +69,51 @@ class Distribution:
         if self.strategy is None:
             return list(tensors)
         context = tf.distribute.get_replica_context()
-        return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(tensors)))
+        return list(
+            context.all_reduce(tf.distribute.ReduceOp.SUM, list(tensors), options=self._options)
+        )
 
     def sum_with_logs(
-        self, gradients: Sequence[tf.Tensor], logs: dict[str, tf.Tensor]
+        self, gradients: Sequence[tf.Tensor], logs: dict[str, tf.Tensor], network: str
     ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
-        """Sums a network's gradients and a step's figures in the same collective call."""
+        """Sums a network's gradients and a step's figures in the same collective call.
+
+        Args:
+            gradients: Floating point, all of one type; half precision is summed in float32.
+            logs: Float tensors of known shapes, summed in no less than float32.
+            network: Whose gradients they are.
+
+        Returns:
+            The summed gradients, in the sum's precision, and the summed logs, in their own. With
+            `times_waits` the logs of several workers also have the seconds, float32, that this
+            one waited for the sum: `WAITED + network`.
+        """
         if self.strategy is None:
             return list(gradients), logs
-        stacked = tf.cast(tf.stack(list(logs.values())), gradients[0].dtype)
-        *summed, figures = self.sum_over_replicas([*gradients, stacked])
-        return summed, dict(zip(logs, tf.unstack(figures), strict=True))
+        wide = gradients[0].dtype if gradients[0].dtype.size > 2 else tf.float32
+        flat = [tf.reshape(tf.cast(value, wide), [-1]) for value in logs.values()]
+        payload = [tf.cast(gradient, wide) for gradient in gradients]
+        payload += [tf.concat(flat, 0)] if flat else []
+        summed = self.sum_over_replicas(payload)
+        waits = {}
+        if self.times_waits:
+            secs = _secs_when(summed) - _secs_when(payload)
+            waits[WAITED + network] = tf.cast(secs, tf.float32)
+        parts = tf.split(summed.pop(), [part.shape[0] for part in flat]) if flat else []
+        sums = {
+            name: tf.cast(tf.reshape(part, value.shape), value.dtype)
+            for (name, value), part in zip(logs.items(), parts, strict=True)
+        }
+        return summed, sums | waits
+
+    @functools.cached_property
+    def times_waits(self) -> bool:
+        """Whether a clock is read around collectives.
+
+        On a GPU it would tell when work was queued, and where operations must be deterministic
+        TensorFlow has no clock.
+        """
+        return not (tf.config.get_visible_devices("GPU") or is_op_determinism_enabled())
 
     def local(self, variable: keras.Variable) -> tf.Variable:
         """Returns this process's copy of a mirrored variable, which may be assigned freely."""
@@ -139,80 +188,10 @@ class ReplicaAdam(keras.optimizers.Adam):
         )
 
 
-class StepRunner:
-    """Runs steps for `fit`: one by one, or several for one call from Python.
-
-    Whether a step has a penalty is decided here, by the host: a collective
-    inside a branch cannot be traced. A call of many steps is cut where a
-    penalty begins or ends to be due.
-
-    Args:
-        distribution: Where to run.
-        train_step: `(data, with_penalty) -> logs` with data `(images, step)`.
-        penalty_every_steps: A penalty is due on steps divisible by this; 0: never.
-        jit: Compile the step with XLA (one process only).
-        eager: Run without tracing, for debugging.
-    """
-
-    def __init__(
-        self,
-        distribution: Distribution,
-        train_step: Callable[..., dict[str, tf.Tensor]],
-        *,
-        penalty_every_steps: int,
-        jit: bool,
-        eager: bool,
-    ) -> None:
-        self._penalty_every_steps = penalty_every_steps
-        self._one, self._many = {}, {}
-        for due in (False, True):
-            step = _on_replica(distribution, train_step, due)
-            self._one[due] = step if eager else tf.function(step, jit_compile=jit)
-            many = _loop(self._one[due])
-            self._many[due] = many if eager else tf.function(many)
-
-    def penalty_due(self, step: int) -> bool:
-        """Says whether the step that follows `step` finished steps has a penalty."""
-        return bool(self._penalty_every_steps) and step % self._penalty_every_steps == 0
-
-    def run(self, iterator: Any, step: int, count: int) -> dict[str, tf.Tensor]:
-        """Runs `count` steps, `step` being finished, and returns the logs of the last."""
-        end = step + count
-        while step < end:
-            due = self.penalty_due(step)
-            alike = self._steps_alike(step, end)
-            if alike == 1:
-                logs = self._one[due](next(iterator), tf.constant(step, tf.int64))
-            else:
-                logs = self._many[due](
-                    iterator, tf.constant(step, tf.int64), tf.constant(alike, tf.int64)
-                )
-            step += alike
-        return logs
-
-    def _steps_alike(self, step: int, end: int) -> int:
-        every = self._penalty_every_steps
-        if every in (0, 1):
-            return end - step
-        return 1 if step % every == 0 else min(end - step, every - step % every)
-
-
-def _on_replica(distribution: Distribution, train_step: Callable, due: bool) -> Callable:
-    @tf.autograph.experimental.do_not_convert
-    def one_step(images: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        return distribution.run(lambda i, s: train_step((i, s), with_penalty=due), images, step)
-
-    return one_step
-
-
-def _loop(one_step: Callable) -> Callable:
-    def many_steps(iterator, first, count):
-        logs = one_step(next(iterator), first)
-        for offset in tf.range(1, count):
-            logs = one_step(next(iterator), first + offset)
-        return logs
-
-    return many_steps
+def _secs_when(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The clock, float64, when all of these are there; nothing waits for it."""
+    with tf.control_dependencies(tensors):
+        return tf.timestamp()
 
 
 def adam(distribution: Distribution, settings: Any, name: str) -> ReplicaAdam:

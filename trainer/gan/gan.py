@@ -16,13 +16,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.agreement import Agreement
 from trainer.config import Config
-from trainer.distribution import Distribution, ReplicaAdam, StepRunner
+from trainer.distribution import Distribution, ReplicaAdam
 from trainer.gan import ema
 from trainer.gan.draws import Draws
 from trainer.gan.halves import Halves, Logs
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
+from trainer.gan.runner import SAID, StepRunner
 from trainer.gan.state import read_state, variables, write_state
 
 
@@ -48,6 +50,7 @@ class GAN(keras.Model):
             every call, which waits for the device; a worker has callbacks that ask less often.
         first_nonfinite_step: Variable, int64: the first step whose losses were not finite, or -1.
         steps_this_call: `step -> number of steps until the next boundary`.
+        agreement: What ranks tell one another with every call of steps.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class GAN(keras.Model):
         self.distribution = distribution
         self.draws = draws
         self.step = 0
+        self.agreement = Agreement(distribution.rank, distribution.world_size)
         self.last_figures: Logs = {}
         self.logs_to_fit = True
         self.steps_this_call: Callable[[int], int] = lambda step: 1
@@ -125,6 +129,7 @@ class GAN(keras.Model):
         return StepRunner(
             self.distribution,
             self.train_step,
+            self.agreement,
             penalty_every_steps=loss.penalty_every_steps if with_penalty else 0,
             jit=self._jit,
             eager=self.run_eagerly,
@@ -140,27 +145,31 @@ class GAN(keras.Model):
 
         return train
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor], with_penalty: bool = False) -> Logs:
+    def train_step(self, data: tuple[tf.Tensor, ...], with_penalty: bool = False) -> Logs:
         """One adversarial step on this worker's rows.
 
         Args:
-            data: uint8 pictures `[n, H, W, 3]` and the number of finished steps, int64 scalar.
+            data: uint8 pictures `[n, H, W, 3]`, the number of finished steps, int64 scalar, and
+                with several workers what this one says to the others, float32 vector.
             with_penalty: Whether gradient penalties are due.
 
         Returns:
             Scalars summed over workers: `d_loss` = `d_loss_real` + `d_loss_fake`, `g_loss`,
-            mean logits, and the last penalties, not multiplied by their interval.
+            mean logits, and the last penalties, not multiplied by their interval. With several
+            workers also what `trainer.gan.runner` takes out: the sum of what they said, and how
+            long this one waited for the others.
         """
-        images, step = data
+        images, step, *said = data
+        say: Logs = {SAID: said[0]} if said else {}
         real_images, latents = self._real_images(images, step), self._latents(step)
         if self.config.training.micro_batch:
-            logs = self._step_in_parts(real_images, latents, with_penalty)
+            logs = self._step_in_parts(real_images, latents, with_penalty, say)
         else:
-            logs = self._step_at_once(real_images, latents, with_penalty)
+            logs = self._step_at_once(real_images, latents, with_penalty, say)
         self._average(step)
         return self._figures(logs, step)
 
-    def _step_at_once(self, real_images, latents, with_penalty: bool) -> Logs:
+    def _step_at_once(self, real_images, latents, with_penalty: bool, say: Logs) -> Logs:
         weights = [v.value for v in self.generator.trainable_variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
@@ -171,13 +180,13 @@ class GAN(keras.Model):
             g_logs: Logs = {}
         else:
             gradients, logs = self.halves.discriminator_half(real_images, at_pictures, with_penalty)
-        logs = self._update(self.discriminator_optimizer, self.d_scale, gradients, logs)
+        logs = self._update(self.discriminator_optimizer, self.d_scale, gradients, logs | say)
         if self.config.training.update == "alternating":
             at_fake, g_logs = self.halves.generator_half(real_images, at_pictures)
         gradients = tape.gradient(fake_images, weights, output_gradients=at_fake)
         return logs | self._update(self.generator_optimizer, self.g_scale, gradients, g_logs)
 
-    def _step_in_parts(self, real_images, latents, with_penalty: bool) -> Logs:
+    def _step_in_parts(self, real_images, latents, with_penalty: bool, say: Logs) -> Logs:
         """The same step with activations of one part in memory; G runs twice."""
         size = self.config.training.micro_batch
         weights = [v.value for v in self.generator.trainable_variables]
@@ -195,7 +204,7 @@ class GAN(keras.Model):
 
         def discriminator_step() -> Logs:
             gradients, logs = gradients_in_parts(discriminator_part, size, real_images, latents)
-            return self._update(self.discriminator_optimizer, self.d_scale, gradients, logs)
+            return self._update(self.discriminator_optimizer, self.d_scale, gradients, logs | say)
 
         def generator_step() -> Logs:
             gradients, logs = gradients_in_parts(generator_part, size, real_images, latents)
@@ -209,7 +218,7 @@ class GAN(keras.Model):
         )
 
     def _update(self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs) -> Logs:
-        gradients, logs = self.distribution.sum_with_logs(gradients, logs)
+        gradients, logs = self.distribution.sum_with_logs(gradients, logs, optimizer.name)
         gradients = [scale.unscale(gradient) for gradient in gradients]
         if not scale.enabled:
             optimizer.apply(gradients)
