@@ -16,6 +16,7 @@ LATEST_SAMPLE = "samples/latest.png"
 REAL_SAMPLE = "samples/real.png"
 METRICS = "metrics"
 TENSORBOARD = "tensorboard"
+RAY = "ray"
 GENERATOR = "generator.keras"
 
 LAST_STEP = 999_999_999
@@ -78,7 +79,7 @@ def start_name(number: int) -> str:
 
 def ray_folder(start: int) -> str:
     """Returns the folder that Ray may use in one start."""
-    return f"ray/{start_name(start)}"
+    return f"{RAY}/{start_name(start)}"
 
 
 def metrics_part(start: int, first_step: int, part: int) -> str:
