@@ -130,3 +130,20 @@ def train_until(args: list[str]) -> int:
 
     options = Options(callbacks=lambda gan: [StopAt(int(step))])
     return _told(lambda: door.train(configs.load(config, [f"run={run}", *overrides]), options))
+
+
+def take_and_wait(args: list[str]) -> int:
+    """Takes RUN and claims no start; holds it until the file GATE is there."""
+    run, gate = args
+    from trainer import storage
+    from trainer.launch.hold import hold
+    from trainer.run_folder import RunFolder
+
+    def take() -> None:
+        with hold(RunFolder(storage.open_folder(run))) as held:
+            held.take()
+            print("took the run", file=sys.stderr, flush=True)
+            while not Path(gate).exists():
+                time.sleep(0.01)
+
+    return _told(take)

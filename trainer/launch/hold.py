@@ -165,7 +165,7 @@ class Hold:
             return False
         self._seen_ours = True
         if dead is not None:
-            log.info("%s was held by %s, which is gone", self._folder.address, dead.told())
+            log.info("taken over from %s: no sign of life from there", dead.told())
         return True
 
     def _await_turn(self) -> tuple[bool, Holder | None]:
@@ -209,6 +209,7 @@ class Hold:
         line = leases.lost_to(record, self.token)
         if line and (record.holder is not None or self._seen_ours):
             self._lost = line
+            log.warning("%s is no longer ours: %s", self._folder.address, line)
             self._on_lost(line)
 
     def __exit__(self, *error: object) -> None:
