@@ -2,13 +2,16 @@
 
 import io
 import logging
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from tests.callbacks import tiny_run
-from trainer import console
+from trainer import config, console
 from trainer.callbacks import progress_bar
+from trainer.callbacks.pace import kinds_of_steps
+from trainer.callbacks.schedule import Schedule
 
 
 @pytest.fixture
@@ -53,3 +56,49 @@ def test_a_terminal_shows_a_bar_that_is_taken_down(tmp_path, told, monkeypatch):
     assert "12/12" in shown
     assert "pictures/s" in shown
     assert "\x1b[?25h" in shown[shown.rindex("12/12") :]  # the cursor is shown again
+
+
+class Clock:
+    """Time that goes by only when it is told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+def forecast(monkeypatch, told, first_step, secs_of_call, *overrides):
+    """The forecast of a start whose calls take the seconds that `secs_of_call(first, end)` says."""
+    clock = Clock()
+    monkeypatch.setattr(progress_bar, "time", clock)
+    settings = config.from_text("", ["training.steps=9000", *overrides])
+    schedule, bar = Schedule.of(settings, 10_000), progress_bar.ProgressBar(settings, lambda: 0.0)
+    step, figures = first_step, {"d_loss": 1.0, "g_loss": 1.0}
+    bar.set_model(SimpleNamespace(step=step, last_figures=figures))
+    bar.on_train_begin()
+    while not told():
+        end = min(step + settings.training.steps_per_call, schedule.next_boundary(step))
+        clock.now += secs_of_call(step, end)
+        step = bar.model.step = end
+        bar.on_train_batch_end(step)
+    return told()[0]
+
+
+@pytest.mark.parametrize("first_step", [0, 5009])
+@pytest.mark.parametrize("steps_per_call", [1, 8, 100])
+def test_calls_that_compile_do_not_count_in_the_forecast(
+    monkeypatch, told, steps_per_call, first_step
+):
+    """About as at 64 px: 0.15 s a step, and 2 s to compile each function that is new."""
+    seen = set()
+
+    def secs(first, end):
+        kinds = kinds_of_steps(first, end, 16)
+        new = len(kinds - seen)
+        seen.update(kinds)
+        return 0.15 * (end - first) + 2.0 * new
+
+    overrides = [f"training.steps_per_call={steps_per_call}", "loss.penalty_every_steps=16"]
+    line = forecast(monkeypatch, told, first_step, secs, *overrides)
+    assert line.startswith("150 ms a step")

@@ -51,6 +51,33 @@ class Stretch:
         return self.steps / self.secs if self.secs > 0 else 0.0
 
 
+def kinds_of_steps(first: int, end: int, penalty_every_steps: int) -> set[tuple[bool, bool]]:
+    """Returns which compiled functions a call of the train function ran.
+
+    A step with a penalty is another function than one without, and a loop over several
+    another than one alone; each compiles when it is first run.
+
+    Args:
+        first: Finished steps before the call.
+        end: Finished steps after it.
+        penalty_every_steps: A penalty is due on steps divisible by this; 0: never.
+
+    Returns:
+        Pairs (with a penalty, several in a loop).
+    """
+    kinds = set()
+    while first < end:
+        due = bool(penalty_every_steps) and first % penalty_every_steps == 0
+        if penalty_every_steps <= 1:
+            alike = end - first
+        else:
+            left = penalty_every_steps - first % penalty_every_steps
+            alike = 1 if due else min(end - first, left)
+        kinds.add((due, alike > 1))
+        first += alike
+    return kinds
+
+
 class Pace:
     """Measures the stretch since a mark.
 

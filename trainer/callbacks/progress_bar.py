@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer import console
 from trainer.callbacks.base import StepCallback, read_figures
-from trainer.callbacks.pace import Pace, Stretch
+from trainer.callbacks.pace import Pace, Stretch, kinds_of_steps
 from trainer.config import Config
 
 if TYPE_CHECKING:
@@ -41,14 +41,18 @@ class ProgressBar(StepCallback):
         self._recent = Pace(waited_secs)
         self._refreshed_at = self._line_at = time.monotonic()
         self._first_step = 0
+        penalty = config.loss.r1_weight > 0 or config.loss.r2_weight > 0
+        self._penalty_every_steps = config.loss.penalty_every_steps if penalty else 0
+        self._compiled: set[tuple[bool, bool]] = set()
         self._last_call = 0, 0.0
-        self._early_step_secs: list[float] = []
+        self._early_calls: list[tuple[int, float]] = []
         self._forecast_told = False
         self._bar: Progress | None = None
 
     def begin(self, step: int) -> None:
         """Puts up the bar where there is a terminal."""
         self._first_step = step
+        self._last_call = step, time.monotonic()
         if console.terminal().is_terminal:
             self._bar = _new_bar()
             self._bar.add_task("", total=self._total, completed=step, told="")
@@ -57,31 +61,33 @@ class ProgressBar(StepCallback):
     def after_call(self, step: int, logs: dict[str, Any]) -> None:
         """Refreshes what is due."""
         now = time.monotonic()
-        if not self._all.marked:
-            # The first call compiles, which is no measure of those that follow.
-            self._mark(step, now)
-            return
         if not self._forecast_told:
             self._measure_early(step, now)
+        if not self._all.marked:
+            # The first call compiles, which is no measure of those that follow.
+            self._mark(step)
+            return
         line_due = now - self._line_at >= self._config.log.every_secs
         if line_due or (self._bar and now - self._refreshed_at >= _REFRESH_SECS):
             self._tell(step, logs, line_due)
 
-    def _mark(self, step: int, now: float) -> None:
+    def _mark(self, step: int) -> None:
         self._all.mark(step)
         self._recent.mark(step)
-        self._last_call = step, now
 
     def _measure_early(self, step: int, now: float) -> None:
-        """Collects single calls until there are enough for a forecast; gives it, once."""
+        """Collects calls that did not compile until there are enough for a forecast, given once."""
         last_step, last_now = self._last_call
         self._last_call = step, now
-        self._early_step_secs.append((now - last_now) / (step - last_step))
-        if step - self._first_step >= _FORECAST_STEPS:
+        kinds = kinds_of_steps(last_step, step, self._penalty_every_steps)
+        if kinds <= self._compiled:
+            self._early_calls.append((step - last_step, now - last_now))
+        self._compiled |= kinds
+        if self._early_calls and step - self._first_step >= _FORECAST_STEPS:
             self._forecast_told = True
             _LOG.info("%s", self._forecast(step))
             # What compiled and drew early grids shall not weigh on the time left.
-            self._mark(step, now)
+            self._mark(step)
 
     def end(self, step: int) -> None:
         """Says where training ended and at what speed."""
@@ -130,7 +136,7 @@ class ProgressBar(StepCallback):
         return (self._total - step) / speed if speed else float("nan")
 
     def _forecast(self, step: int) -> str:
-        step_secs = _typical(self._early_step_secs)
+        step_secs = _typical_step_secs(self._early_calls)
         left = (self._total - step) * step_secs
         parts = [
             f"{1e3 * step_secs:,.0f} ms a step",
@@ -143,10 +149,15 @@ class ProgressBar(StepCallback):
         return ", ".join(parts)
 
 
-def _typical(step_secs: list[float]) -> float:
-    """Mean without calls that compiled or were followed by a grid; penalties count."""
-    usual = 4 * statistics.median(step_secs)
-    return statistics.fmean(secs for secs in step_secs if secs <= usual)
+def _typical_step_secs(calls: list[tuple[int, float]]) -> float:
+    """Mean of a step without calls that were followed by a grid; penalties count.
+
+    Args:
+        calls: Steps and seconds of each call.
+    """
+    usual = 4 * statistics.median(secs / steps for steps, secs in calls)
+    kept = [(steps, secs) for steps, secs in calls if secs / steps <= usual]
+    return sum(secs for _, secs in kept) / sum(steps for steps, _ in kept)
 
 
 def _new_bar() -> "Progress":
