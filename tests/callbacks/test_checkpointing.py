@@ -8,6 +8,7 @@ import pytest
 
 from tests.checkpoint.conftest import begin, meta_of, state_of
 from trainer import checkpoint, storage
+from trainer.callbacks import checkpointing
 from trainer.callbacks.base import closing
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.schedule import Cadence, Due
@@ -41,7 +42,10 @@ def train(place, total_steps, before_publish):
     return run
 
 
-def test_a_save_that_waited_for_the_one_before_is_counted(tmp_path, told):
+@pytest.mark.parametrize("long_secs", [0.0, 1000.0])
+def test_a_save_that_waited_for_the_one_before_is_counted(tmp_path, told, monkeypatch, long_secs):
+    monkeypatch.setattr(checkpointing, "_LONG_WAIT_SECS", long_secs)
+
     def slow_storage(step):
         """Holds the first checkpoint back until the second one stands behind it."""
         deadline = time.monotonic() + 60
@@ -55,8 +59,9 @@ def test_a_save_that_waited_for_the_one_before_is_counted(tmp_path, told):
 
     run = train(tmp_path / "run", 11, slow_storage)
     assert WAITING in told()
-    assert told()[-1].startswith("2 of 3 checkpoints waited for the one before them, ")
-    assert "checkpoint.every_steps" in told()[-1]
+    counted = [line for line in told() if line.startswith("2 of 3 checkpoints waited for ")]
+    assert len(counted) == 1
+    assert ("set checkpoint.every_steps higher" in told()[-1]) == (long_secs == 0)
     assert [listed.step for listed in checkpoint.list_all(run)] == [5, 10, 11]
 
 

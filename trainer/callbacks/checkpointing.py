@@ -19,6 +19,9 @@ from trainer.run_folder import step_name
 
 _LOG = logging.getLogger("catgan.checkpoint")
 
+# The last checkpoint of a run may come soon after the one before; that is no fault.
+_LONG_WAIT_SECS = 5.0
+
 
 class Store(Protocol):
     """What is needed of `trainer.checkpoint.CheckpointStore`."""
@@ -108,14 +111,19 @@ class Checkpointing(StepCallback):
 
     def close(self) -> None:
         """Tells of the saves that waited for the one before, which training waited for too."""
-        waits = self._store.waits
-        if waits:
+        waits, secs = self._store.waits, self._store.waited_secs
+        if not waits:
+            return
+        _LOG.info(
+            "%s of %s checkpoints waited for the one before them, %s in all",
+            f"{waits:,}",
+            f"{self.stalls.saves:,}",
+            console.duration(secs),
+        )
+        if secs > _LONG_WAIT_SECS:
             _LOG.warning(
-                "%s of %s checkpoints waited for the one before them, %s in all: this storage is "
-                "slower than the interval; checkpoint.every_steps may be longer",
-                f"{waits:,}",
-                f"{self.stalls.saves:,}",
-                console.duration(self._store.waited_secs),
+                "storing a checkpoint takes longer than the interval: set checkpoint.every_steps "
+                "higher, or training goes on waiting"
             )
 
     def _save(self, step: int) -> None:
