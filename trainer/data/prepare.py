@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from trainer.data.items import Item, Ref, Source
 from trainer.data.ledger import KEPT, REJECTED, Ledger
 from trainer.data.naming import MAX_NOTE_BYTES, is_licence
 from trainer.data.options import PrepareOptions
-from trainer.data.pool import convert_with_workers
+from trainer.data.pool import MakeExecutor, convert_with_workers
 from trainer.data.publish import write_lists, write_manifest, write_shards
 from trainer.data.reading import read
 from trainer.data.rejection import Rejected
@@ -44,6 +45,7 @@ def prepare(
     address: str,
     options: PrepareOptions | None = None,
     progress: Report | None = None,
+    make_executor: MakeExecutor | None = None,
 ) -> Manifest:
     """Makes a data set, or goes on making it, or finds it made already.
 
@@ -52,6 +54,8 @@ def prepare(
         address: Folder or `gs://bucket/prefix` of the data set.
         options: What to make.
         progress: Called often with where it stands.
+        make_executor: Who converts the pictures; default: processes of this machine. It
+            changes nothing in the result.
 
     Returns:
         The manifest of the finished data set.
@@ -61,6 +65,7 @@ def prepare(
             address holds something else.
         DataError: The source is missing, damaged, or gives no picture.
         StorageError: Something cannot be read or written.
+        ClusterError: Those who convert cannot go on.
         InterruptedRun: Ctrl-C; what is done is kept.
     """
     options = options or PrepareOptions()
@@ -79,6 +84,7 @@ def prepare(
         return manifest
     refuse_foreign(target)
     job = _Job(opened, target, options, excluded, wanted, work, progress or (lambda status: None))
+    job.make_executor = make_executor
     try:
         with held(work):
             manifest = job.run()
@@ -111,6 +117,7 @@ class _Job:
         self._progress = progress
         self._recipe = Recipe(options.size_px, options.crop, options.encoding, options.dedup)
         self._licence: str | None = None
+        self.make_executor: MakeExecutor | None = None
         self.kept = 0
 
     def run(self) -> Manifest:
@@ -160,12 +167,16 @@ class _Job:
         if kept:
             _log.info("going on: %d pictures are converted already", kept)
         done = kept + rejected
-        for outcome in convert_with_workers(tasks, self._recipe, self._options.workers):
-            ledger.finish(outcome)
-            done += 1
-            kept += outcome.record is not None
-            rejected += bool(outcome.reason)
-            self._progress(Status("converting", done, total, kept, rejected))
+        converted = convert_with_workers(
+            tasks, self._recipe, self._options.workers, self.make_executor
+        )
+        with closing(converted):  # ends the workers at once, also after Ctrl-C
+            for outcome in converted:
+                ledger.finish(outcome)
+                done += 1
+                kept += outcome.record is not None
+                rejected += bool(outcome.reason)
+                self._progress(Status("converting", done, total, kept, rejected))
         ledger.commit()
 
     def _leave_out_duplicates(self, ledger: Ledger) -> None:

@@ -2,8 +2,9 @@
 
 Owns the kinds of reference that sources give: `("file", path)`, `("range",
 path, offset, size)`, `("zip", path, header fields)`, `("bucket", address,
-name)`, `("text", text)`. Nothing here opens a path that a file of the source
-named: archives are read by position, never unpacked.
+name)`, `("text", text)`; and `("bytes", data)` for what has been read already.
+Nothing here opens a path that a file of the source named: archives are read by
+position, never unpacked.
 """
 
 import io
@@ -93,10 +94,15 @@ def _read_text(text: str) -> bytes:
     return text.encode()
 
 
+def _read_bytes(data: bytes) -> bytes:
+    return data
+
+
 _READERS: dict[str, Callable[..., bytes]] = {
     "file": _read_file,
     "range": _read_range,
     "zip": _read_zip,
     "bucket": _read_bucket,
     "text": _read_text,
+    "bytes": _read_bytes,
 }

@@ -29,6 +29,7 @@ REMEDIES = {
     "encrypted": "unpack the archive with its password and give the folder",
     "unreadable": "check its permissions",
     "decoder crashed": "",
+    "too slow to decode": "convert it with another program",
 }
 
 
