@@ -12,7 +12,7 @@ import tensorflow as tf
 from trainer import checkpoint, storage, worker
 from trainer import config as configs
 from trainer.callbacks.base import StepCallback
-from trainer.callbacks.preemption import StopRequests
+from trainer.callbacks.stop_requests import StopRequests
 from trainer.callbacks.stop_at import StopAt
 from trainer.data import stream
 from trainer.data.options import PrepareOptions

@@ -204,3 +204,19 @@ def adam(distribution: Distribution, settings: Any, name: str) -> ReplicaAdam:
         epsilon=settings.epsilon,
         name=name,
     )
+
+
+def several_workers(world_size: int, *, on_gpu: bool) -> Distribution:
+    """Joins the workers that TF_CONFIG names; returns when all are there.
+
+    Args:
+        world_size: How many; one alone joins nobody.
+        on_gpu: Sums over replicas by NCCL, else over gRPC.
+    """
+    if world_size == 1:
+        return Distribution()
+    kinds = tf.distribute.experimental.CommunicationImplementation
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=kinds.NCCL if on_gpu else kinds.RING
+    )
+    return Distribution(tf.distribute.MultiWorkerMirroredStrategy(communication_options=options))

@@ -12,6 +12,8 @@ from types import ModuleType
 
 from trainer.console import silenced_stderr
 
+_verbose = False
+
 
 def prepare_environment(*, verbose: bool = False) -> None:
     """Sets what TensorFlow reads once, when it is imported. A value already set stays.
@@ -22,24 +24,27 @@ def prepare_environment(*, verbose: bool = False) -> None:
     Args:
         verbose: Leave TensorFlow's own log lines on.
     """
+    global _verbose
+    _verbose = verbose
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
-def import_tensorflow(*, verbose: bool = False) -> ModuleType:
+def import_tensorflow(*, verbose: bool | None = None) -> ModuleType:
     """Imports TensorFlow and Keras and lets TensorFlow look for devices, in silence.
 
     Later imports anywhere find the modules loaded. What was held back is shown if the
     import fails, because then it says why.
 
     Args:
-        verbose: Hold nothing back.
+        verbose: Hold nothing back. Default: as `prepare_environment` was told.
 
     Returns:
         The module `tensorflow`.
     """
+    verbose = _verbose if verbose is None else verbose
     prepare_environment(verbose=verbose)
     if "tensorflow" in sys.modules and "keras" in sys.modules:
         return sys.modules["tensorflow"]
@@ -52,3 +57,10 @@ def import_tensorflow(*, verbose: bool = False) -> ModuleType:
         tf.get_logger().setLevel("ERROR")
         tf.autograph.set_verbosity(0)
     return tf
+
+
+def import_without_gpu() -> None:
+    """Imports TensorFlow into a process that must not open a GPU, such as a driver of workers."""
+    if "tensorflow" not in sys.modules:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        import_tensorflow()

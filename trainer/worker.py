@@ -23,11 +23,12 @@ from trainer.callbacks.memory import is_out_of_memory
 from trainer.callbacks.metrics import Metrics
 from trainer.callbacks.nonfinite import NonFinite
 from trainer.callbacks.pace import TrainingClock
-from trainer.callbacks.preemption import Preemption, StopRequests
+from trainer.callbacks.preemption import Preemption
 from trainer.callbacks.progress_bar import ProgressBar
 from trainer.callbacks.run_record import RunProgress
 from trainer.callbacks.sampling import Sampling
 from trainer.callbacks.schedule import Due, Schedule
+from trainer.callbacks.stop_requests import StopRequests
 from trainer.callbacks.tensorboard import TensorBoard
 from trainer.checkpoint import rule
 from trainer.config import Config, to_yaml
@@ -55,6 +56,8 @@ class Context:
         eager: Do not trace the step.
         before_publish: Called behind the training with the step of a checkpoint, when its
             parts are written and its manifest is not.
+        published: Called behind the training with the step of each published checkpoint.
+        row_extras: Returns more figures for a row of metrics.
     """
 
     distribution: Distribution = field(default_factory=Distribution)
@@ -62,6 +65,8 @@ class Context:
     jit: bool = False
     eager: bool = False
     before_publish: Callable[[int], None] = lambda step: None
+    published: Callable[[int], None] = lambda step: None
+    row_extras: Callable[[], dict[str, float]] = dict
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ def run(
 ) -> Result:
     """Trains from where `begun` stands until the run is finished or asked to stop.
 
+    Every rank calls this; only rank 0 writes into the run folder.
+
     Args:
         config: Resolved: lanes and precision chosen.
         folder: The run folder, already claimed.
@@ -111,7 +118,8 @@ def run(
         config, context.distribution, rows=rows, jit=context.jit, run_eagerly=context.eager
     )
     gan.logs_to_fit = False
-    checkpoint.check_space(folder, gan.state_bytes, config.checkpoint.keep_last)
+    if context.distribution.rank == 0:
+        checkpoint.check_space(folder, gan.state_bytes, config.checkpoint.keep_last)
     if begun.checkpoint:
         gan.load_state(begun.checkpoint.load(), begun.first_step)
     started = _Start(config, folder, dataset, begun, context, gan)
@@ -140,8 +148,15 @@ class _Start:
         most = self._config.training.steps_per_call
         return min(most, self._schedule.next_boundary(step) - step)
 
+    @property
+    def _writes(self) -> bool:
+        return self._context.distribution.rank == 0
+
     def fit(self, extra: list) -> None:
         """Runs Keras' fit until a callback stops it."""
+        if not self._writes:
+            self._fit([*extra, *self._stopping()])
+            return
         config = self._config
         rows = MetricsLog(self._folder, self._begun.start, self._begun.first_step)
 
@@ -155,11 +170,10 @@ class _Start:
             keep_last=config.checkpoint.keep_last,
             keep_every_steps=config.checkpoint.keep_every_steps,
             before_publish=before_publish,
+            published=self._context.published,
         )
         with store:
-            callbacks = [*extra, *self._callbacks(rows, store)]
-            with closing(callbacks):
-                self._fit(callbacks)
+            self._fit([*extra, *self._writing(rows, store), *self._stopping()])
             rows.flush()
 
     def _fit(self, callbacks: list) -> None:
@@ -173,14 +187,15 @@ class _Start:
             first_step=self._gan.step,
         )
         try:
-            self._gan.fit(
-                self._wait.measured(batches),
-                epochs=1,
-                verbose=0,
-                # Keras warns otherwise that a tf.data.Dataset is not shuffled by it.
-                shuffle=False,
-                callbacks=callbacks,
-            )
+            with closing(callbacks):
+                self._gan.fit(
+                    self._wait.measured(batches),
+                    epochs=1,
+                    verbose=0,
+                    # Keras warns otherwise that a tf.data.Dataset is not shuffled by it.
+                    shuffle=False,
+                    callbacks=callbacks,
+                )
         except CatganError:
             raise
         except Exception as error:
@@ -188,10 +203,14 @@ class _Start:
                 raise memory_probe.explain(config, self._gan.draws.count) from error
             raise self._dataset.explain(error) from error
 
-    def _callbacks(self, rows: MetricsLog, store: checkpoint.CheckpointStore) -> list:
-        """All callbacks, in the order in which they act after a call."""
+    def _stopping(self) -> list:
+        """What ends the fit, on every rank after the same call."""
+        return [Preemption(self._context.stops), Ending(self._schedule.total_steps)]
+
+    def _writing(self, rows: MetricsLog, store: checkpoint.CheckpointStore) -> list:
+        """What writes into the run folder, in the order in which it acts after a call."""
         config, secs = self._config, lambda: self._clock.secs
-        batch, total = config.training.global_batch, self._schedule.total_steps
+        batch = config.training.global_batch
         nonfinite = NonFinite(config, self._folder.address, lambda: self._last_good(store))
         board: list[TensorBoard] = []
         if config.log.tensorboard:
@@ -211,6 +230,7 @@ class _Start:
             batch,
             self._wait.secs,
             board[0].row if board else lambda row: None,
+            self._context.row_extras,
         )
         saving = Checkpointing(
             store, self._due(self._schedule.checkpoint), self._meta, secs, nonfinite.check
@@ -225,8 +245,6 @@ class _Start:
             samples,
             *board,
             RunProgress(self._folder, self._begun.start, batch),
-            Preemption(self._context.stops),
-            Ending(total),
         ]
 
     def _due(self, cadence) -> Due:
@@ -253,18 +271,20 @@ class _Start:
         return self._dataset.pictures("train", np.arange(min(count, self._dataset.train_count)))
 
     def finish(self) -> Result:
-        """Leaves behind what a finished run has, and says how this start ended.
+        """Leaves behind what a finished run has, if this rank writes; says how this start ended.
 
         Raises:
             CheckpointError: A later start took the run over, which alone may finish it.
         """
-        self._refuse_if_taken_over()
         step, total = self._gan.step, self._schedule.total_steps
+        if self._writes:
+            self._refuse_if_taken_over()
         if step < total:
             return Result("stopped", step, self._context.stops.cause() or "asked to stop")
-        save_generator(
-            self._gan.ema_generator, self._folder.folder, self._config.model.picture_scale
-        )
+        if self._writes:
+            save_generator(
+                self._gan.ema_generator, self._folder.folder, self._config.model.picture_scale
+            )
         return Result("finished", step, f"all {total:,} steps are done")
 
     def _refuse_if_taken_over(self) -> None:

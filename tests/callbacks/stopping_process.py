@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from trainer import console
-from trainer.callbacks.preemption import StopRequests
+from trainer.callbacks.stop_requests import StopRequests
 from trainer.errors import CatganError
 
 

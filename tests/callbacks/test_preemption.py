@@ -12,7 +12,7 @@ import pytest
 from tests.callbacks import tiny_run
 from tests.conftest import REPOSITORY
 from trainer import checkpoint
-from trainer.callbacks.preemption import StopRequests
+from trainer.callbacks.stop_requests import StopRequests
 from trainer.errors import InterruptedRun
 
 SECS = 120

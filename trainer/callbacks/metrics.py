@@ -35,6 +35,7 @@ class Metrics(StepCallback):
         global_batch: Pictures a step.
         waited_secs: Returns the seconds spent waiting for data so far.
         on_row: Called with each row.
+        extras: Returns more figures for each row.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Metrics(StepCallback):
         global_batch: int,
         waited_secs: Callable[[], float],
         on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+        extras: Callable[[], dict[str, float]] = dict,
     ) -> None:
         super().__init__()
         self._log = log
@@ -53,6 +55,7 @@ class Metrics(StepCallback):
         self._global_batch = global_batch
         self._pace = Pace(waited_secs)
         self._on_row = on_row
+        self._extras = extras
 
     def begin(self, step: int) -> None:
         """Begins the first stretch."""
@@ -72,6 +75,7 @@ class Metrics(StepCallback):
             **figures,
             "images_per_sec": round(stretch.steps_per_sec * self._global_batch, 2),
             "data_wait_share": round(stretch.wait_share, 5),
+            **self._extras(),
         }
         self._log.append(row)
         self._on_row(row)

@@ -34,6 +34,7 @@ class CheckpointStore:
         keep_every_steps: Steps divisible by this stay for good; 0 for none.
         before_publish: Called in the background with the step, after the parts are up and
             before the manifest is: what must be durable first is flushed there.
+        published: Called in the background with the step of each checkpoint that counts now.
         part_bytes: Most tensor bytes of a part.
         upload_threads: Parts that are serialised and uploaded at once.
 
@@ -52,6 +53,7 @@ class CheckpointStore:
         keep_last: int = 3,
         keep_every_steps: int = 0,
         before_publish: Callable[[int], None] | None = None,
+        published: Callable[[int], None] = lambda step: None,
         part_bytes: int = PART_BYTES,
         upload_threads: int = 4,
     ):
@@ -62,6 +64,7 @@ class CheckpointStore:
             part_bytes=part_bytes,
             upload_threads=upload_threads,
         )
+        self._published = published
         self._retention = Retention(run, start, Policy(keep_last, keep_every_steps))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -160,6 +163,7 @@ class CheckpointStore:
                 self._errors.append(wrapped)
             raise wrapped from error
         self.last_published = snapshot.step
+        self._published(snapshot.step)
         try:
             self._retention.prune(snapshot.step, self.best)
         except (StorageError, CheckpointError) as error:

@@ -19,8 +19,19 @@ from trainer.errors import ConfigError
     metavar="STEP",
     help="Go on from this checkpoint, e.g. step-000012000; what came after it no longer counts.",
 )
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Train on a Ray cluster: local, auto or HOST:PORT; see 'catgan train --help'.",
+)
 @json_option
-def resume(run: str, overrides: tuple[str, ...], from_step: str | None, as_json: bool) -> None:
+def resume(
+    run: str,
+    overrides: tuple[str, ...],
+    from_step: str | None,
+    address: str | None,
+    as_json: bool,
+) -> None:
     """Go on with a run from its newest whole checkpoint.
 
     RUN is the run's folder or gs://bucket/prefix; its config lies there. More
@@ -37,17 +48,18 @@ def resume(run: str, overrides: tuple[str, ...], from_step: str | None, as_json:
             expected="the address of a run folder, e.g. runs/cats64",
             remedy=f"catgan train {run} goes on with the run that this config names",
         )
-    address, named = split_run_address(run)
+    named_run, named = split_run_address(run)
     step = named if from_step is None else parse_step(from_step)
     if named is not None and step != named:
         raise ConfigError(
             f"{run} names one checkpoint and --from {from_step} another",
             expected="one of the two",
-            remedy=f"catgan resume {address} --from {from_step}",
+            remedy=f"catgan resume {named_run} --from {from_step}",
         )
-    begin(tensorflow=True)
+    begin()
     from trainer.cli.outcome import tell
     from trainer.launch import door
     from trainer.launch.starting import Options
 
-    tell(door.resume(address, overrides, Options(from_step=step)), as_json=as_json)
+    options = Options(from_step=step, address=address)
+    tell(door.resume(named_run, overrides, options), as_json=as_json)

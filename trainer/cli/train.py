@@ -34,6 +34,12 @@ from trainer.errors import ConfigError
     type=click.Choice(["none", "center", "face", "landmarks"]),
     help="With --pictures: how a picture becomes square. [default: center]",
 )
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Train on a Ray cluster: local (one for this command), auto (RAY_ADDRESS, or this "
+    "machine's) or HOST:PORT. [default with several cluster.workers: RAY_ADDRESS, else local]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be trained; write nothing.")
 @click.option("--keys", is_flag=True, help="Show every key of a config, its default and meaning.")
 @json_option
@@ -42,22 +48,28 @@ def train(
     pictures: str | None,
     run: str | None,
     crop: str | None,
+    address: str | None,
     dry_run: bool,
     keys: bool,
     as_json: bool,
 ) -> None:
-    """Train a run in this process, or go on with it if it exists.
+    """Train a run, or go on with it if it exists.
 
     CONFIG is a YAML file such as configs/debug.yaml; KEY=VALUE, for example
     training.steps=1000, replaces one of its keys. Ctrl-C ends the run after a
     checkpoint; the same command goes on from there. The run's address goes to
     standard output.
+
+    With cluster.workers=2 or more, or --address, the workers of a Ray cluster
+    train; without, this process does.
     """
     if keys:
         from trainer.cli.keys import show_keys
 
         show_keys(as_json=as_json)
         return
+    if pictures is not None and address is not None:
+        raise click.UsageError("--address goes with a CONFIG; --pictures trains in this process")
     if pictures is not None:
         _train_pictures(pictures, words, run, crop, dry_run=dry_run, as_json=as_json)
         return
@@ -72,7 +84,7 @@ def train(
     if dry_run:
         _dry_run(config, as_json=as_json)
     else:
-        _launch(config, as_json=as_json)
+        _launch(config, address, as_json=as_json)
 
 
 def load_config(path: str, overrides: list[str]) -> Config:
@@ -138,7 +150,7 @@ def _train_pictures(
     # An address that cannot be used is told before anything is written.
     RunFolder(storage.open_folder(plan.config.run)).read_record()
     plan.write()
-    _launch(plan.config, as_json=as_json)
+    _launch(plan.config, None, as_json=as_json)
 
 
 def _dry_run(config: Config, *, as_json: bool) -> None:
@@ -155,9 +167,10 @@ def _dry_run(config: Config, *, as_json: bool) -> None:
         click.echo(dry_run.render(found), nl=False)
 
 
-def _launch(config: Config, *, as_json: bool) -> None:
-    begin(config.log.file, tensorflow=True)
+def _launch(config: Config, address: str | None, *, as_json: bool) -> None:
+    begin(config.log.file)
     from trainer.cli.outcome import tell
     from trainer.launch import door
+    from trainer.launch.starting import Options
 
-    tell(door.train(config), as_json=as_json)
+    tell(door.train(config, Options(address=address)), as_json=as_json)

@@ -250,6 +250,11 @@ class ClusterSettings(Section):
     accelerator_type: str = Field(
         "", description="kind of GPU as Ray names it, such as L4 or H100; any if empty"
     )
+    package: Literal["code", "pip", "none"] = Field(
+        "code",
+        description="sent to the workers of a running cluster: this package's code; also what it "
+        "requires, by pip; or nothing, because an image has it",
+    )
     resize_every_secs: Secs = Field(
         60, description="with [least, most]: look so often whether there is room for more workers"
     )

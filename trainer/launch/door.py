@@ -13,7 +13,7 @@ from trainer import config as configs
 from trainer import storage
 from trainer.config import Config
 from trainer.launch.same_run import refuse_changes, same_config
-from trainer.launch.starting import Options, Outcome
+from trainer.launch.starting import Options, Outcome, on_cluster
 from trainer.run_folder import RunFolder, RunRecord, split_run_address
 
 
@@ -35,13 +35,13 @@ def train(config: Config, options: Options | None = None) -> Outcome:
 
 
 def _launcher(config: Config, options: Options) -> Callable[[Config, RunFolder, Options], Outcome]:
-    if options.address is None and config.cluster.max_workers == 1:
-        from trainer.launch import local
+    if on_cluster(config, options):
+        from trainer.launch import on_ray
 
-        return local.start
-    from trainer.launch import on_ray
+        return on_ray.start
+    from trainer.launch import local
 
-    return on_ray.start
+    return local.start
 
 
 def resume(address: str, overrides: Sequence[str] = (), options: Options | None = None) -> Outcome:

@@ -6,7 +6,6 @@ Owns the order of a start in one process. Whether one is wanted is decided in
 
 import logging
 import socket
-from typing import Any
 
 from trainer import config as configs
 from trainer.config import Config
@@ -35,8 +34,11 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
 
 
 def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> Outcome:
+    from trainer import quiet
+
+    quiet.import_tensorflow()
     from trainer import checkpoint, device, worker
-    from trainer.callbacks.preemption import StopRequests
+    from trainer.callbacks.stop_requests import StopRequests
     from trainer.gan.build import resolve_precision
 
     found = device.set_up(config)
@@ -57,7 +59,7 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             holder=held.holder,
         )
         folder.write_config(configs.to_yaml(config))
-        _tell_where(begun, config)
+        starting.tell_where(begun, config)
         context = worker.Context(
             stops=stops,
             jit=choices["jit"],
@@ -75,10 +77,3 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             held.raise_if_lost()
             stops.raise_if_signalled(result.step, command)
         return Outcome(result.status, result.step, folder.address, result.cause, command)
-
-
-def _tell_where(begun: Any, config: Config) -> None:
-    if begun.checkpoint:
-        log.info("going on from step %s", f"{begun.first_step:,}")
-    else:
-        log.info("training %s steps from the beginning", f"{config.training.steps:,}")

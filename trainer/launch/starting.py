@@ -63,6 +63,11 @@ class Options:
     address: str | None = None
 
 
+def on_cluster(config: Config, options: Options) -> bool:
+    """Says whether the workers of a Ray cluster train, and not this process."""
+    return options.address is not None or config.cluster.max_workers > 1
+
+
 def resolve(config: Config, folder: RunFolder, precision: str) -> Config:
     """Fixes what the config leaves open, so that the saved one gives the same run.
 
@@ -169,6 +174,31 @@ def identity(config: Config, fingerprint: str, choices: dict[str, Any]) -> NewRu
         dataset_fingerprint=fingerprint,
         config_hash=hashlib.sha256(configs.to_yaml(same).encode()).hexdigest()[:16],
         choices=choices,
+    )
+
+
+def tell_where(begun: Any, config: Config) -> None:
+    """Says in the log where a start goes on."""
+    if begun.checkpoint:
+        log.info("going on from step %s", f"{begun.first_step:,}")
+    else:
+        log.info("training %s steps from the beginning", f"{config.training.steps:,}")
+
+
+def tell_shape(config: Config, dataset: Any, world_size: int) -> None:
+    """Says in the log how the work is shared among several workers."""
+    from trainer.data.order import rows_of
+
+    batch, lanes = config.training.global_batch, config.dataset.lanes
+    rows = [len(rows_of(rank, world_size, lanes, batch)) for rank in range(world_size)]
+    shares = str(rows[0]) if len(set(rows)) == 1 else f"{max(rows)} to {min(rows)}"
+    log.info(
+        "global batch %d on %d workers, %s pictures each (%d lanes); %s steps an epoch",
+        batch,
+        world_size,
+        shares,
+        lanes,
+        f"{dataset.train_count / batch:,.1f}",
     )
 
 

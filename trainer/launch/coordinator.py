@@ -1,0 +1,187 @@
+"""What the driver and its workers tell one another.
+
+Owns the shapes of the messages and the mailbox between them, an object that
+lives in a Ray actor of its own. Starts nothing and knows no Ray: the driver
+makes the actor, so that it dies with the driver.
+
+Workers ask and tell in one call, about once a second; the driver empties the
+mailbox as often. What comes from an attempt that is over is dropped.
+"""
+
+import threading
+from dataclasses import dataclass, field
+
+from trainer import errors
+from trainer.errors import CatganError
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What all workers of an attempt go on from.
+
+    Attributes:
+        start: Number of the start, claimed by the driver.
+        first_step: The checkpoint to load; 0 for none.
+    """
+
+    start: int
+    first_step: int
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Where a worker is.
+
+    Attributes:
+        rank: Its rank.
+        host: Name of its machine.
+        pid: Of its process.
+        step: The last finished step, -1 before the model is built.
+        stood_secs: Since then, or since its beginning.
+    """
+
+    rank: int
+    host: str
+    pid: int
+    step: int
+    stood_secs: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a worker's log."""
+
+    rank: int
+    host: str
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error in a worker.
+
+    Attributes:
+        rank: Where it happened.
+        host: Name of that machine.
+        kind: Class of the error.
+        what: What happened.
+        expected: What would have been right.
+        remedy: What to do.
+        own: The program's own error with a remedy, which another try would meet again.
+        trace: Python's traceback.
+    """
+
+    rank: int
+    host: str
+    kind: str
+    what: str
+    expected: str
+    remedy: str
+    own: bool
+    trace: str
+
+    @property
+    def where(self) -> str:
+        """Rank and host, in words."""
+        return f"rank {self.rank} on {self.host}"
+
+    def error(self) -> CatganError:
+        """Returns the error as it was raised, its place added."""
+        kind = getattr(errors, self.kind, CatganError) if self.own else CatganError
+        return kind(f"{self.where}: {self.what}", expected=self.expected, remedy=self.remedy)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How rank 0 ended, where it came to an end by itself; see `trainer.worker.Result`."""
+
+    status: str
+    step: int
+    cause: str
+
+
+@dataclass
+class News:
+    """What came since the driver last asked.
+
+    Attributes:
+        beats: The newest of each rank of this attempt.
+        lines: Of the log, in order of arrival.
+        failures: All of this attempt.
+        ended: Of this attempt, or None.
+    """
+
+    beats: dict[int, Beat] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    ended: Ended | None = None
+
+    @property
+    def furthest_step(self) -> int:
+        """The furthest step that any rank is known to have finished; -1: none."""
+        return max((beat.step for beat in self.beats.values()), default=-1)
+
+
+class Coordinator:
+    """The mailbox. All methods return at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._attempt = 0
+        self._begun: Begun | None = None
+        self._news = News()
+        self._wish = ""
+
+    def begin_attempt(self, attempt: int) -> None:
+        """Empties everything; only messages of this attempt count from now on."""
+        with self._lock:
+            self._attempt, self._begun, self._news, self._wish = attempt, None, News(), ""
+
+    def set_begun(self, begun: Begun) -> None:
+        """Tells workers what they go on from."""
+        with self._lock:
+            self._begun = begun
+
+    def ask_to_stop(self, cause: str) -> None:
+        """Asks the workers to publish a checkpoint and return. The first cause stands."""
+        with self._lock:
+            self._wish = self._wish or cause
+
+    def news(self) -> News:
+        """Returns what came; log lines only once."""
+        with self._lock:
+            news = self._news
+            self._news = News(dict(news.beats), [], list(news.failures), news.ended)
+            return news
+
+    def begun(self, attempt: int) -> Begun | None:
+        """Returns what workers of this attempt go on from, None if that is not known yet."""
+        with self._lock:
+            return self._begun if attempt == self._attempt else None
+
+    def hosts(self) -> dict[int, str]:
+        """Returns the name of each rank's machine, as far as they have checked in."""
+        with self._lock:
+            return {rank: beat.host for rank, beat in self._news.beats.items()}
+
+    def check_in(self, attempt: int, beat: Beat, lines: list[Line]) -> str:
+        """Takes a worker's news and returns why it should stop, or ""."""
+        with self._lock:
+            if attempt != self._attempt:
+                return "this attempt is over"
+            self._news.beats[beat.rank] = beat
+            self._news.lines += lines
+            return self._wish
+
+    def fail(self, attempt: int, failure: Failure) -> None:
+        """Takes an error."""
+        with self._lock:
+            if attempt == self._attempt:
+                self._news.failures.append(failure)
+
+    def end(self, attempt: int, ended: Ended) -> None:
+        """Takes rank 0's end."""
+        with self._lock:
+            if attempt == self._attempt:
+                self._news.ended = ended

@@ -1,0 +1,194 @@
+"""The train function of one Ray worker: from what the driver told to `trainer.worker.run`.
+
+Owns how a worker of a cluster comes by its context, and how it ends: a function
+that returns means "finished" to Ray, so what became of the run is written into
+run.json and told to the driver, never left to Ray.
+"""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train
+
+from trainer.launch.check_in import CheckIn
+from trainer.launch.coordinator import Begun, Ended
+from trainer.launch.ray_package import Mark, must_match
+
+_POLL_SECS = 0.2
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the driver tells every worker of an attempt. Travels pickled.
+
+    Attributes:
+        config: The resolved config as YAML.
+        coordinator: Name of the actor.
+        namespace: Of that name.
+        attempt: Number of this attempt.
+        mark: What package and libraries must be equal; None: there is one machine only.
+        jit: Compile the step with XLA.
+        restart_secs: Time that restarts before this one have cost.
+        stood_since: When training stopped before this restart, seconds since the epoch; 0 for
+            a first attempt.
+        callbacks: `gan -> more callbacks`.
+        before_publish: See `trainer.worker.Context`.
+    """
+
+    config: str
+    coordinator: str
+    namespace: str
+    attempt: int
+    mark: Mark | None
+    jit: bool
+    restart_secs: float
+    stood_since: float
+    callbacks: Callable[[Any], list]
+    before_publish: Callable[[int], None]
+
+
+class StoppedByError(RuntimeError):
+    """Tells Ray that this worker failed; the driver knows the cause already."""
+
+
+def work(told: Told) -> None:
+    """Trains as one of several workers.
+
+    Raises:
+        StoppedByError: Something went wrong; what, was told to the coordinator.
+    """
+    from trainer import config as configs
+
+    config = configs.from_text(told.config)
+    rank = ray.train.get_context().get_world_rank()
+    coordinator = ray.get_actor(told.coordinator, namespace=told.namespace)
+    line = CheckIn(
+        coordinator,
+        told.attempt,
+        rank,
+        hang_timeout_secs=config.cluster.hang_timeout_secs,
+        own_wish=_node_is_going,
+    )
+    _set_up_log()
+    failed = False
+    with line:
+        try:
+            result = _trained(told, config, coordinator, line)
+        except BaseException as error:
+            line.fail(error)
+            failed = True
+        else:
+            if rank == 0:
+                ended = Ended(result.status, result.step, result.cause)
+                ray.get(coordinator.end.remote(told.attempt, ended))
+    if failed:
+        # Not from the error: its frames hold the model, and Ray would print all of it.
+        raise StoppedByError(f"rank {rank} on {socket.gethostname()} failed")
+
+
+def _node_is_going() -> str:
+    from trainer.launch.ray_preemption import draining_ranks
+
+    ranks = sorted(draining_ranks())
+    named = ", ".join(str(rank) for rank in ranks)
+    return f"the node of rank {named} is being taken back" if ranks else ""
+
+
+def _set_up_log() -> None:
+    log = logging.getLogger("catgan")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _trained(told: Told, config: Any, coordinator: Any, line: CheckIn) -> Any:
+    from trainer import quiet
+
+    quiet.import_tensorflow()
+    if told.mark is not None:
+        must_match(told.mark)
+    from trainer import device, storage, worker
+    from trainer.distribution import several_workers
+    from trainer.launch import starting
+    from trainer.launch.moved import Moved
+    from trainer.launch.pointer_reports import PointerReports
+    from trainer.launch.ray_backend import release_port
+    from trainer.run_folder import RunFolder
+
+    size = ray.train.get_context().get_world_size()
+    device.set_up(config)
+    distribution = several_workers(size, on_gpu=bool(config.cluster.gpus_per_worker))
+    release_port()
+    begun = _begun(coordinator, told)
+    folder = RunFolder(storage.open_folder(config.run))
+    dataset = starting.open_dataset(config)
+    started = _opened(folder, begun)
+    reports = PointerReports(folder, writes=distribution.rank == 0)
+    if distribution.rank == 0:
+        starting.tell_shape(config, dataset, size)
+    with _stops(line) as stops:
+        context = worker.Context(
+            distribution=distribution,
+            stops=stops,
+            jit=told.jit,
+            before_publish=told.before_publish,
+            published=reports.published,
+            row_extras=_Extras(told, size, line),
+        )
+
+        def extra(gan: Any) -> list:
+            return [Moved(line), reports, *told.callbacks(gan)]
+
+        def train() -> Any:
+            return worker.run(config, folder, dataset, started, context, extra)
+
+        if distribution.rank > 0:
+            result = train()
+        else:
+            batch = config.training.global_batch
+            result = starting.ending(folder, begun.start, train, batch)
+    reports.report_last()
+    return result
+
+
+def _begun(coordinator: Any, told: Told) -> Begun:
+    """Waits until the driver has chosen the checkpoint; it verifies it while workers start."""
+    while True:
+        begun = ray.get(coordinator.begun.remote(told.attempt))
+        if begun is not None:
+            return begun
+        time.sleep(_POLL_SECS)
+
+
+def _opened(folder: Any, begun: Begun) -> Any:
+    from trainer import checkpoint
+
+    if begun.first_step == 0:
+        return checkpoint.Begun(begun.start, None)
+    return checkpoint.Begun(begun.start, checkpoint.open_step(folder, begun.first_step))
+
+
+@contextlib.contextmanager
+def _stops(line: CheckIn) -> Iterator[Any]:
+    from trainer.callbacks.stop_requests import StopRequests
+
+    # Signals belong to Ray here, and this is not the main thread.
+    with StopRequests(should_stop=line.cause, catch_signals=False) as stops:
+        yield stops
+
+
+class _Extras:
+    """Figures of a cluster run for each row of metrics."""
+
+    def __init__(self, told: Told, size: int, line: CheckIn) -> None:
+        self._told, self._size, self._line = told, size, line
+
+    def __call__(self) -> dict[str, float]:
+        own = (self._line.trained_at or time.time()) - self._told.stood_since
+        lost = self._told.restart_secs + (max(0.0, own) if self._told.stood_since else 0.0)
+        return {"world_size": self._size, "restart_secs": round(lost, 1)}
