@@ -171,10 +171,10 @@ def _upload(world, writer, p, moved):
 
 def _look(world, writer, p, moved):
     there = world.manifest(writer.step)
-    if there and p.superseded_by(there.step, there.start, world.starts) is None:
-        yield moved(world, at="scan")
-    elif p.fenced_by(writer.number, world.starts):
+    if p.fenced_by(writer.number, world.starts):
         yield moved(world, at="end")
+    elif there and p.superseded_by(there.step, there.start, world.starts) is None:
+        yield moved(world, at="scan")
     else:
         yield moved(world, at="publish", expected=there)
 

@@ -6,6 +6,7 @@ from tests.checkpoint.conftest import assert_is_state, begin, meta_of, save, sta
 from trainer import checkpoint, storage
 from trainer.checkpoint.listing import manifest_name
 from trainer.errors import CheckpointError, StorageError
+from trainer.run_folder import RunFolder
 
 
 def test_a_fenced_writer_is_told_who_took_over(run):
@@ -20,6 +21,58 @@ def test_a_fenced_writer_is_told_who_took_over(run):
     assert len(store.errors) == 1
     store.close()
     assert not run.folder.exists(manifest_name(200))
+
+
+def test_a_fenced_writer_is_told_also_where_its_step_counts_already(run):
+    """The step is there by the work of the start that took over, so nothing need be written."""
+    first = begin(run, host="old").start
+    save(run, first, 100)
+    save(run, begin(run, host="new").start, 200, seed=1)
+    store = checkpoint.CheckpointStore(run, first)
+    store.save(200, state_of(200), meta_of(200))
+    with pytest.raises(CheckpointError, match="start 1 on old lost this run: start 2 on new"):
+        store.close()
+    assert store.last_published is None
+    assert_is_state(checkpoint.find_newest(run).load(), 200, seed=1)
+
+
+def test_a_writer_whose_checkpoint_was_adopted_before_it_knew_is_told(run, monkeypatch):
+    first = begin(run, host="old").start
+    write = run.folder.write
+
+    def lose_answer_until_adopted(name, data, **told):
+        done = write(name, data, **told)
+        if name == manifest_name(100):
+            monkeypatch.undo()
+            assert begin(run, host="new").first_step == 100
+            raise storage.Conflict("412 on the second try")
+        return done
+
+    monkeypatch.setattr(run.folder, "write", lose_answer_until_adopted)
+    store = checkpoint.CheckpointStore(run, first)
+    store.save(100, state_of(100), meta_of(100))
+    with pytest.raises(CheckpointError, match="start 1 on old lost this run: start 2 on new"):
+        store.close()
+    assert_is_state(checkpoint.find_newest(run).load(), 100)
+
+
+def test_a_take_over_between_two_reads_is_noticed(run, monkeypatch):
+    """Whatever a writer reads first, the other start comes in after it."""
+    first = begin(run, host="old").start
+    save(run, first, 100)
+    read = run.folder.read_versioned
+
+    def let_the_other_in(name):
+        monkeypatch.undo()
+        try:
+            return read(name)
+        finally:
+            other = RunFolder(storage.open_folder(run.address))
+            save(other, begin(other, host="new").start, 200, seed=1)
+
+    monkeypatch.setattr(run.folder, "read_versioned", let_the_other_in)
+    with pytest.raises(CheckpointError, match="start 2 on new"):
+        save(run, first, 200)
 
 
 def test_a_writer_that_wakes_after_the_take_over_is_not_believed(run, monkeypatch):

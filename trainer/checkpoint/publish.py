@@ -104,23 +104,29 @@ class Publisher:
         Raises:
             CheckpointError: A later start took over.
         """
+        # In this order: whoever wrote what is found began before the record is read.
+        found, generation = self._there(step)
         record = self._run.read_record()
         starts = record.starts if record else ()
-        try:
-            found, generation = fetch_manifest(self._run, step)
-            if rule.superseded_by(step, found.start, starts) is None:
-                return None
-        except storage.NotFound:
-            generation = storage.ABSENT
-        except CheckpointError as error:
-            _log.warning("replacing a manifest that cannot be read: %s", error.what)
-            entry = self._run.folder.stat(manifest_name(step))
-            generation = entry.generation if entry else storage.ABSENT
+        # Before all else: a step that counts already may do so by the work of a later start.
         later = rule.fenced_by(self._start, starts)
         if later is not None:
             own = next((s for s in starts if s.number == self._start), None)
             raise taken_over(own or StartRecord(number=self._start, token=""), later)
+        if found is not None and rule.superseded_by(step, found.start, starts) is None:
+            return None
         return generation
+
+    def _there(self, step: int) -> tuple[Manifest | None, storage.Generation]:
+        """Returns the step's manifest, None where it is missing or broken, and its generation."""
+        try:
+            return fetch_manifest(self._run, step)
+        except storage.NotFound:
+            return None, storage.ABSENT
+        except CheckpointError as error:
+            _log.warning("replacing a manifest that cannot be read: %s", error.what)
+            entry = self._run.folder.stat(manifest_name(step))
+            return None, entry.generation if entry else storage.ABSENT
 
     def _upload(self, snapshot: Snapshot) -> Manifest:
         """Writes all parts and returns the manifest that describes them."""
