@@ -4,6 +4,7 @@ Owns the command line only; the work is `trainer.data.prepare`.
 """
 
 import signal
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -60,8 +61,29 @@ from trainer.errors import TerminatedRun
     metavar="N",
     help="Processes; default: one a core. Changes nothing in the result.",
 )
+@click.option(
+    "--address",
+    metavar="auto|local|HOST:PORT",
+    help="Convert on a Ray cluster: that of RAY_ADDRESS or 'ray start' (auto), one started "
+    "for this command (local), or the one with this head node. Changes nothing in the result.",
+)
+@click.option(
+    "--package",
+    type=click.Choice(["code", "pip", "none"]),
+    default="code",
+    show_default=True,
+    help="What a running cluster is sent: this program's sources; also its requirements, which "
+    "pip installs on every node; or nothing, because its image has the program.",
+)
 @json_option
-def prepare(source: str, dataset: str, as_json: bool, **fields: Any) -> None:
+def prepare(
+    source: str,
+    dataset: str,
+    as_json: bool,
+    address: str | None,
+    package: Any,
+    **fields: Any,
+) -> None:
     """Turn pictures into a data set that can be trained on.
 
     \b
@@ -86,9 +108,17 @@ def prepare(source: str, dataset: str, as_json: bool, **fields: Any) -> None:
 
     options = PrepareOptions(**fields)
     signal.signal(signal.SIGTERM, _terminated)
-    with shown() as report:
-        manifest = make(source, dataset, options, report)
+    with _workers(address, package, options.workers) as make_executor, shown() as report:
+        manifest = make(source, dataset, options, report, make_executor)
     _tell(manifest, dataset, as_json=as_json)
+
+
+def _workers(address: str | None, package: Any, workers: int | None) -> AbstractContextManager[Any]:
+    if address is None:
+        return nullcontext()
+    from trainer.launch.prepare_on_ray import on_ray
+
+    return on_ray(address, workers=workers, package=package)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
