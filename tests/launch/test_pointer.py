@@ -8,10 +8,12 @@ import pytest
 pytest.importorskip("ray")
 
 import pyarrow.fs
-from ray.train import Checkpoint
+import ray
+from ray.train import Checkpoint, CheckpointConfig, Result, RunConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from tests.checkpoint.conftest import begin, save, state_of
-from trainer import storage
+from trainer import checkpoint, storage
 from trainer.errors import CheckpointError
 from trainer.launch import pointer
 from trainer.launch.ray_storage import ray_storage
@@ -127,3 +129,64 @@ def test_what_is_no_pointer(run, content, complaint):
     with pytest.raises(CheckpointError, match=complaint) as error:
         pointer.open_pointer(old)
     assert error.value.remedy
+
+
+def train_function(config: dict) -> list[str]:
+    """Publishes and reports as a worker does; returns the pointers of each moment."""
+    run = RunFolder(storage.open_folder(config["run"]))
+    writer = ray.train.get_context().get_world_rank() == config["writer"]
+    for step in (10, 20, 30):
+        if writer:
+            save(run, 1, step, keep_last=9)
+            assert pointer.prepare_pointer(run, step)
+        pointer.report(run, step, {"step": step, "loss": step / 10}, writer=writer)
+    pointer.report(run, 30, {"step": 30, "loss": -1.0}, writer=writer)  # Ray has it already
+    pointer.report(run, 40, {"step": 40, "loss": -2.0}, writer=writer)  # of which there is none
+    return [entry.name for entry in run.folder.list("ray/") if "step-" in entry.name]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("kind", ["disk", "bucket"])
+def test_ray_manages_pointers_and_its_result_leads_to_the_weights(kind, request, tmp_path):
+    if kind == "bucket":
+        bucket = request.getfixturevalue("bucket")
+        address = f"{bucket.address}/runs/cats"
+        bucket.faults.add("status", status=503, every=5)
+        bucket.faults.add("lose_answer", every=7)
+        bucket.faults.add("stall", secs=1.0, every=9)
+    else:
+        address = str(tmp_path / "run")
+    run = RunFolder(storage.open_folder(address))
+    assert begin(run).start == 1
+    path, filesystem = ray_storage(address)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        result = DataParallelTrainer(
+            train_function,
+            train_loop_config={"run": address, "writer": int(kind == "bucket")},
+            scaling_config=ScalingConfig(num_workers=2),
+            run_config=RunConfig(
+                name="start-0001",
+                storage_path=path,
+                storage_filesystem=filesystem,
+                checkpoint_config=CheckpointConfig(num_to_keep=1),
+            ),
+        ).fit()
+    finally:
+        ray.shutdown()
+    assert result.metrics == {"step": 30, "loss": 3.0}
+    assert pointer.open_pointer(result.checkpoint).step == 30
+    assert_is_weights(pointer.weights_of(result.checkpoint), 30)
+    # Ray kept one of what it manages, and had no say over the checkpoints.
+    left = [entry.name for entry in run.folder.list("ray/") if "step-" in entry.name]
+    assert left == ["ray/start-0001/step-000000030/pointer.json"]
+    assert [item.step for item in checkpoint.list_all(run) if item.counts] == [10, 20, 30]
+    restored = Result.from_path(f"{path}/start-0001", storage_filesystem=filesystem)
+    assert pointer.read_pointer(restored.checkpoint).step == 30
+
+
+def assert_is_weights(weights: dict[str, np.ndarray], step: int) -> None:
+    expected = {n: a for n, a in state_of(step).items() if n.startswith(pointer.WEIGHTS)}
+    assert sorted(weights) == sorted(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(weights[name], array, err_msg=name)
