@@ -159,14 +159,24 @@ def test_another_process_with_the_same_pid_is_not_the_holder(local, process):
         held.take()
 
 
-def test_a_living_process_is_refused_at_once_and_dead_without_signs(local, process):
+def test_a_running_process_is_refused_at_once_but_not_for_ever(local, process):
     identity = alive.identity(process.pid)
     held_by(local, pid=process.pid, process=identity, renewed=now(50))
     with pytest.raises(ClusterError, match=r"last sign of life 5[0-9] s ago"):
         hold(local).__enter__()
-    held_by(local, pid=process.pid, process=identity, renewed=now(61))
+    held_by(local, pid=process.pid, process=identity, renewed=now(50), lease_secs=2.0)
     with hold(local) as held:
         held.take()
+
+
+def test_a_process_that_slept_with_its_machine_gives_a_sign_before_it_is_dead(local, process):
+    identity = alive.identity(process.pid)
+    held_by(local, pid=process.pid, process=identity, renewed=LONG_AGO)
+    waking = threading.Timer(0.3, lambda: held_by(local, pid=process.pid, process=identity))
+    waking.start()
+    with pytest.raises(ClusterError, match="is being trained by"):
+        hold(local).__enter__()
+    waking.join()
 
 
 def test_a_frozen_process_is_waited_for_and_said_so_once(local, process, caplog):

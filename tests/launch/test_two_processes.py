@@ -24,9 +24,10 @@ def run(request, tmp_path):
 
 
 def trains_and_waits(small, run, gate, config=None):
-    """A process that trains and stands after STEP until the file `gate` is there."""
+    """A process that trains, publishes step EVERY and stands after STEP until `gate` is there."""
     process = small.call("train_and_wait", config or small.config, run, STEP, gate)
     process.wait_for(f"waits after step {STEP}")
+    wait_until(lambda: steps_of(run) == [EVERY], process.told)  # it is written behind the training
     return process
 
 

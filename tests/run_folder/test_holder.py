@@ -175,6 +175,14 @@ def test_how_long_a_holder_has_left(silent, watched, same_clock, left):
     assert found == pytest.approx(left)
 
 
+@pytest.mark.parametrize("silent", [61, 601, 1e6])
+def test_a_process_that_runs_is_looked_at_before_it_is_dead(silent):
+    held = lease(silent_secs=silent)
+    told = {"same_clock": True, "running": True}
+    assert holder.left_secs(held, NOW, watched_secs=0, **told) == 15
+    assert holder.left_secs(held, NOW, watched_secs=16, **told) == -1
+
+
 def test_a_living_holder_on_any_clock_gives_a_sign_before_it_is_dead():
     held = lease()
     for skew in range(-900, 600):

@@ -263,8 +263,10 @@ class _Sight:
             _now(),
             watched_secs=time.monotonic() - self._since,
             same_clock=alive.same_clock(holder.process),
+            running=fate == "alive",
         )
-        if left > 0 and (gave_a_sign or fate == "alive"):
+        fresh = holder.silent_secs(_now()) < holder.lease_secs
+        if left > 0 and (gave_a_sign or (fate == "alive" and fresh)):
             raise leases.being_trained(record, holder, _now(), address)
         return left
 

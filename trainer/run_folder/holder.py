@@ -72,24 +72,31 @@ class Holder(BaseModel):
 
 
 def left_secs(
-    holder: Holder, now: datetime.datetime, *, watched_secs: float, same_clock: bool
+    holder: Holder,
+    now: datetime.datetime,
+    *,
+    watched_secs: float,
+    same_clock: bool,
+    running: bool = False,
 ) -> float:
     """Returns how long a holder has to give a sign of life; at 0 or less it is dead.
 
-    On one machine the time stamp decides. Another machine's clock may be wrong, so its stamp
-    is believed only if no sign was seen for a while either: for longer than a living holder
-    keeps silent if the stamp is old, for a whole lease if it is not.
+    On one machine the time stamp decides. Another machine's clock may be wrong, and a process
+    that runs may have slept with its machine until now; so their stamps are believed only if no
+    sign was seen for a while either: for longer than a living holder keeps silent if the stamp
+    is old, for a whole lease if it is not.
 
     Args:
         holder: The lease.
         now: By our clock, aware.
         watched_secs: How long we have seen this very stamp, by a clock that only goes forward.
         same_clock: Whether the holder's clock is ours.
+        running: Whether its process is known to be there and not frozen.
     """
     lease, silent = holder.lease_secs, holder.silent_secs(now)
-    if same_clock and silent >= 0:
+    if same_clock and silent >= 0 and not running:
         return lease - silent
-    if silent > _SURE_LEASES * lease:
+    if silent > _SURE_LEASES * lease and not running:
         return 0.0
     return min(lease - watched_secs, max(lease - silent, 1.5 * holder.renew_secs - watched_secs))
 
