@@ -204,15 +204,15 @@ def _deaths(error: BaseException | None, beats: dict[int, Beat]) -> dict[int, st
     for rank, failure in _worker_failures(error).items():
         if isinstance(failure, ray.exceptions.RayActorError) or "HealthCheck" in str(type(failure)):
             where = f"rank {rank} on {beats[rank].host}" if rank in beats else f"rank {rank}"
-            found[rank] = f"{where} {_death(str(failure))}"
+            found[rank] = f"{where} {_death(failure)}"
     return found
 
 
-def _death(text: str) -> str:
-    if "node has died" in text or "node was" in text:
-        return "died with its node"
-    if "OOM" in text or "out of memory" in text.lower():
+def _death(failure: BaseException) -> str:
+    if isinstance(failure, ray.exceptions.OutOfMemoryError):
         return "was killed because its machine ran out of memory"
+    if "node has died" in str(failure) or "node was terminated" in str(failure):
+        return "died with its node"
     return "died: it was killed, or crashed in native code"
 
 

@@ -58,6 +58,7 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
     here = len(os.sched_getaffinity(0))
     cores = max(here, settings.max_workers * settings.cpus_per_worker)
     with hold(folder) as held, connected(address, cpus=cores, package=settings.package) as cluster:
+        _silence_ray()
         if cluster.is_own and cores > here:
             log.info("%d workers share the %d cores of this machine", settings.max_workers, here)
         with StopRequests(max_mins=config.training.max_mins, should_stop=held.lost) as stops:
@@ -170,6 +171,7 @@ class _Driver:
             coordinator=self._name,
             namespace=self._namespace,
             attempt=self._attempts,
+            hang_timeout_secs=self._config.cluster.hang_timeout_secs,
             # A cluster of its own is this very machine.
             mark=mark(*_LIBRARIES) if self._can_grow else None,
             jit=self._choices["jit"],
@@ -325,3 +327,15 @@ class _Driver:
             remedy=f"ask for what can be had ({fewer}), add nodes, or wait longer "
             "(cluster.start_timeout_secs)",
         )
+
+
+def _silence_ray() -> None:
+    """Keeps Ray from printing what it thinks of dead workers: the driver says it in its own words.
+
+    Its setting `log_to_driver` leaves these out. Where the private place has changed, they
+    come again, beside ours.
+    """
+    import ray._private.worker as private
+
+    if not log.isEnabledFor(logging.DEBUG):
+        private.print_to_stdstream = lambda *told, **named: None

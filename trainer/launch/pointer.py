@@ -104,7 +104,7 @@ def write_pointer(folder: storage.Folder, run: RunFolder, step: int) -> Pointer:
     return pointer
 
 
-def report(run: RunFolder, step: int, metrics: Mapping[str, Any], *, writer: bool) -> None:
+def report(run: RunFolder, step: int | None, metrics: Mapping[str, Any], *, writer: bool) -> None:
     """Reports a step to Ray, with a pointer to its checkpoint.
 
     **All ranks call this, at the same steps in the same order**: Ray lets none go on before
@@ -117,13 +117,13 @@ def report(run: RunFolder, step: int, metrics: Mapping[str, Any], *, writer: boo
 
     Args:
         run: The run folder.
-        step: Finished steps; of a published checkpoint.
+        step: Of a published checkpoint; None, and on other ranks, there is none to report.
         metrics: Plain figures by name. Ray keeps those of rank 0.
         writer: Whether this rank brings the pointer; exactly one does.
     """
     from ray import train
 
-    pointed = _pointed(run, step) if writer else None
+    pointed = _pointed(run, step) if writer and step is not None else None
     train.report(
         dict(metrics),
         checkpoint=pointed,

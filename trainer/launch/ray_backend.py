@@ -20,6 +20,8 @@ from typing import Any
 import ray
 from ray.train.backend import Backend, BackendConfig
 
+from trainer import quiet
+
 LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 _held: socket.socket | None = None
 
@@ -156,8 +158,12 @@ def allow_keras_3() -> None:
 
 
 def tensorflow_trainer() -> type:
-    """Imports and returns `ray.train.tensorflow.TensorflowTrainer`."""
+    """Imports and returns `ray.train.tensorflow.TensorflowTrainer`.
+
+    That imports TensorFlow, in a driver which has no use for it.
+    """
     allow_keras_3()
+    quiet.import_without_gpu()
     from ray.train.tensorflow import TensorflowTrainer
 
     return TensorflowTrainer

@@ -32,6 +32,7 @@ class Told:
         coordinator: Name of the actor.
         namespace: Of that name.
         attempt: Number of this attempt.
+        hang_timeout_secs: See the config's `cluster` section.
         mark: What package and libraries must be equal; None: there is one machine only.
         jit: Compile the step with XLA.
         restart_secs: Time that restarts before this one have cost.
@@ -45,6 +46,7 @@ class Told:
     coordinator: str
     namespace: str
     attempt: int
+    hang_timeout_secs: float
     mark: Mark | None
     jit: bool
     restart_secs: float
@@ -63,23 +65,20 @@ def work(told: Told) -> None:
     Raises:
         StoppedByError: Something went wrong; what, was told to the coordinator.
     """
-    from trainer import config as configs
-
-    config = configs.from_text(told.config)
     rank = ray.train.get_context().get_world_rank()
     coordinator = ray.get_actor(told.coordinator, namespace=told.namespace)
     line = CheckIn(
         coordinator,
         told.attempt,
         rank,
-        hang_timeout_secs=config.cluster.hang_timeout_secs,
+        hang_timeout_secs=told.hang_timeout_secs,
         own_wish=_node_is_going,
     )
     _set_up_log()
     failed = False
     with line:
         try:
-            result = _trained(told, config, coordinator, line)
+            result = _trained(told, coordinator, line)
         except BaseException as error:
             line.fail(error)
             failed = True
@@ -106,8 +105,11 @@ def _set_up_log() -> None:
     log.propagate = False
 
 
-def _trained(told: Told, config: Any, coordinator: Any, line: CheckIn) -> Any:
+def _trained(told: Told, coordinator: Any, line: CheckIn) -> Any:
+    from trainer import config as configs
     from trainer import quiet
+
+    config = configs.from_text(told.config)
 
     quiet.import_tensorflow()
     if told.mark is not None:
