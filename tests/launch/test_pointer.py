@@ -3,11 +3,8 @@
 import json
 
 import numpy as np
-import pytest
-
-pytest.importorskip("ray")
-
 import pyarrow.fs
+import pytest
 import ray
 from ray.train import Checkpoint, CheckpointConfig, Result, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
