@@ -138,6 +138,7 @@ def train_function(config: dict) -> list[str]:
             assert pointer.prepare_pointer(run, step)
         pointer.report(run, step, {"step": step, "loss": step / 10}, writer=writer)
     pointer.report(run, 30, {"step": 30, "loss": -1.0}, writer=writer)  # Ray has it already
+    pointer.report(run, None, {"loss": -3.0}, writer=writer)
     pointer.report(run, 40, {"step": 40, "loss": -2.0}, writer=writer)  # of which there is none
     return [entry.name for entry in run.folder.list("ray/") if "step-" in entry.name]
 

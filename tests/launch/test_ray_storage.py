@@ -2,7 +2,6 @@
 
 import pickle
 import threading
-from pathlib import Path
 
 import pyarrow
 import pyarrow.fs
@@ -12,7 +11,7 @@ from ray.train.v2._internal.execution.storage import StorageContext, delete_fs_p
 from tests.fakes.fixtures import Bucket
 from trainer import storage
 from trainer.errors import ConfigError, StorageError
-from trainer.launch.ray_storage import ray_storage, storage_environment
+from trainer.launch.ray_storage import ray_storage
 
 START = "start-0003"
 
@@ -202,11 +201,3 @@ def test_many_threads_at_once(place):
     for number in range(20):
         with filesystem.open_input_stream(f"{path}/{number}") as stream:
             assert stream.read() == b"%d" % number
-
-
-def test_the_variables_that_must_travel(monkeypatch, bucket):
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(Path("key.json")))
-    variables = storage_environment()
-    assert variables["STORAGE_EMULATOR_HOST"] == bucket.endpoint
-    assert "CATGAN_STORAGE_DEADLINE_SECS" in variables
-    assert "GOOGLE_APPLICATION_CREDENTIALS" not in variables

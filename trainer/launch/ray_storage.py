@@ -25,14 +25,12 @@ import pyarrow.fs
 from trainer import storage
 from trainer.run_folder import names
 
-_STORAGE_VARIABLES = ("STORAGE_EMULATOR_HOST", "CATGAN_STORAGE_")
-
 
 def ray_storage(run_address: str) -> tuple[str, pyarrow.fs.FileSystem | None]:
     """Gives what `ray.train.RunConfig` wants to keep its state in `RUN/ray`.
 
     No input or output. The file system survives pickling; where it is unpickled, this
-    package and the variables of `storage_environment` must be there.
+    package and the variables that decide how buckets are reached must be there.
 
     Args:
         run_address: `gs://bucket/prefix`, or a folder that all nodes see under this path.
@@ -47,16 +45,6 @@ def ray_storage(run_address: str) -> tuple[str, pyarrow.fs.FileSystem | None]:
     if not storage.is_bucket(address):
         return address, None
     return _path_of(address), pyarrow.fs.PyFileSystem(BucketFiles(address))
-
-
-def storage_environment() -> dict[str, str]:
-    """Returns the variables of this process that decide how buckets are reached.
-
-    They belong into the job's runtime environment, so that Ray's controller and the
-    workers reach the same buckets in the same way. Credentials are not among them:
-    every machine has its own.
-    """
-    return {key: value for key, value in os.environ.items() if key.startswith(_STORAGE_VARIABLES)}
 
 
 def _path_of(address: str) -> str:
