@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "trainer"
 # First match wins; a file of a folder that is not named has the folder's rank.
 RANKS = {
     "errors": -1,
+    "command_line": -1,
     "agreement": 0,
     "progress": 0,
     "seeds": 0,

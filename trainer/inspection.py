@@ -14,6 +14,7 @@ from typing import Any
 from trainer import checkpoint as checkpoints
 from trainer import storage
 from trainer.checkpoint.format import FORMAT as CHECKPOINT_FORMAT
+from trainer.command_line import catgan
 from trainer.data.shards import MANIFEST_NAME, Manifest, Shard, read_manifest
 from trainer.errors import CatganError, CheckpointError, DataError
 from trainer.run_folder import RunFolder, names, read_metrics, split_run_address, step_name
@@ -178,7 +179,7 @@ def _described(run: RunFolder, step: int) -> dict[str, Any]:
         raise CheckpointError(
             f"{run.address} has no checkpoint {step_name(step)}",
             expected=f"one of {', '.join(whole)}" if whole else "a run with checkpoints",
-            remedy=f"catgan inspect {run.address}",
+            remedy=catgan("inspect", run.address),
         ) from None
     record = run.read_record()
     later = superseded_by(step, manifest.start, record.starts if record else ())

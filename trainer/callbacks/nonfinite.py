@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainer.callbacks.base import StepCallback
+from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import TrainingError
 from trainer.run_folder import step_name
@@ -75,7 +76,8 @@ class NonFinite(StepCallback):
             f"generator_optimizer.rate={config.generator_optimizer.rate / 2:g} "
             f"discriminator_optimizer.rate={config.discriminator_optimizer.rate / 2:g}"
         )
-        command = f"catgan resume {self._run_address}" if good is not None else "start again with"
+        again = catgan("resume", self._run_address)
+        command = again if good is not None else "start again with"
         tries = [f"halve the rates: {command} {halved}"]
         if config.precision not in ("float32", "float64"):
             tries.append("rule out rounding: precision=float32")

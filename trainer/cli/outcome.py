@@ -4,12 +4,12 @@ Owns the words only; what ended and why comes from `trainer.launch`.
 """
 
 import dataclasses
-import shlex
 from typing import Any
 
 import click
 
 from trainer.cli.answer import give
+from trainer.command_line import catgan
 
 
 def tell(outcome: Any, *, as_json: bool) -> None:
@@ -27,7 +27,7 @@ def tell(outcome: Any, *, as_json: bool) -> None:
 
 
 def _line(outcome: Any) -> str:
-    draw = f"catgan generate {shlex.quote(outcome.run)} --out pictures"
+    draw = catgan("generate", outcome.run, "--out", "pictures")
     if outcome.status == "finished":
         return f"finished: {outcome.cause}; pictures: {draw}"
     if outcome.status == "already finished":

@@ -7,6 +7,7 @@ from is decided in `trainer.launch.door`.
 import click
 
 from trainer.cli.answer import begin, json_option
+from trainer.command_line import catgan
 from trainer.errors import ConfigError
 
 
@@ -46,7 +47,7 @@ def resume(
         raise ConfigError(
             f"{run} is a config, not a run",
             expected="the address of a run folder, e.g. runs/cats64",
-            remedy=f"catgan train {run} goes on with the run that this config names",
+            remedy=f"{catgan('train', run)} goes on with the run that this config names",
         )
     named_run, named = split_run_address(run)
     step = named if from_step is None else parse_step(from_step)
@@ -54,7 +55,7 @@ def resume(
         raise ConfigError(
             f"{run} names one checkpoint and --from {from_step} another",
             expected="one of the two",
-            remedy=f"catgan resume {named_run} --from {from_step}",
+            remedy=catgan("resume", named_run, "--from", from_step),
         )
     begin()
     from trainer.cli.outcome import tell

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from trainer.cli.answer import begin, json_option
-from trainer.config import Config
+from trainer.command_line import catgan
+from trainer.config import Config, setting
 from trainer.errors import ConfigError
 
 
@@ -100,25 +101,21 @@ def load_config(path: str, overrides: list[str]) -> Config:
         raise ConfigError(
             f"{path!r} stands where the config's path was expected",
             expected="the config first, then overrides",
-            remedy=f"catgan train configs/debug.yaml {path}",
+            remedy=catgan("train", "configs/debug.yaml", path),
         )
     if Path(path).is_dir():
         raise ConfigError(
             f"{path} is a folder, not a config",
             expected="a YAML file",
-            remedy=f"for a folder of pictures: catgan train --pictures {path}; "
-            f"for a run: catgan resume {path}",
+            remedy=f"for a folder of pictures: {catgan('train', '--pictures', path)}; "
+            f"for a run: {catgan('resume', path)}",
         )
     return config.load(path, overrides)
 
 
 def _run_override(run: str | None) -> list[str]:
     # Quoted, because an override's value is read as YAML.
-    return [] if run is None else [f"run={_quoted(run)}"]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return [] if run is None else [setting("run", run)]
 
 
 def _train_pictures(

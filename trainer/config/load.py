@@ -81,6 +81,12 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def setting(key: str, value: Any) -> str:
+    """Returns `key=value` as an override that reads back as this value, plain as in JSON."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return f"{key}=" + text.removesuffix("...\n").rstrip()
+
+
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """Returns `{key: (value in one, value in other)}` for all keys that differ."""
     left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))

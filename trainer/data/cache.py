@@ -9,6 +9,7 @@ which order shards are used (`trainer.data.order`), nor which come next
 
 import hashlib
 import logging
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trainer import storage
+from trainer.command_line import catgan
 from trainer.data.cache_folder import CacheFolder, Lease, Part, Wait
 from trainer.data.shards import Shard
 from trainer.errors import ConfigError, DataError
@@ -211,8 +213,8 @@ def _damaged(folder: storage.Folder, shard: Shard, found: str) -> DataError:
 
 def _remedy(folder: storage.Folder) -> str:
     return (
-        f"run `catgan prepare SOURCE {folder.address}` again with the same source and options, "
-        "or copy that file again from where it is whole"
+        f"run `{catgan('prepare', 'SOURCE', folder.address)}` again with the same source and "
+        "options, or copy that file again from where it is whole"
     )
 
 
@@ -220,5 +222,5 @@ def _unreadable(path: Path, error: OSError) -> storage.StorageError:
     return storage.StorageError(
         f"cannot read {path}: {error.strerror or error}",
         expected="a file that this user may read, on a disk that answers",
-        remedy=f"look with `ls -l '{path}'`",
+        remedy=f"look with `ls -l {shlex.quote(str(path))}`",
     )

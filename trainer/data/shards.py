@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from trainer.command_line import catgan
 from trainer.data.records import frame, framed_bytes, read_example, read_frames, write_example
 from trainer.errors import DataError
 
@@ -190,7 +191,7 @@ def read_manifest(folder) -> Manifest:
         raise DataError(
             f"there is no data set at {folder.address}: it has no {MANIFEST_NAME}",
             expected="a folder or gs:// prefix that 'catgan prepare' has finished",
-            remedy=f"catgan prepare SOURCE {folder.address}",
+            remedy=catgan("prepare", "SOURCE", folder.address),
         ) from error
     return parse_manifest(data, folder.address)
 
@@ -211,8 +212,8 @@ def checked_manifest(folder) -> Manifest:
             f"{len(bad)} of {len(manifest.shards)} shards of {folder.address} are missing or "
             f"cut short, the first is {bad[0]}",
             expected="every shard as its manifest describes it",
-            remedy=f"catgan inspect {folder.address} names them all; restore them from a copy, "
-            "or prepare the data set again",
+            remedy=f"{catgan('inspect', folder.address)} names them all; restore them from a "
+            "copy, or prepare the data set again",
         )
     return manifest
 

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError):
             raise StorageError(
                 f"the work folder {folder} cannot be used: {error}",
-                remedy=f"rm -r {folder} and prepare again",
+                remedy=f"{shlex.join(['rm', '-r', str(folder)])} and prepare again",
             ) from error
         raise
     except OSError as error:

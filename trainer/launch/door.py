@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from trainer import config as configs
 from trainer import storage
+from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.launch.same_run import refuse_changes, same_config
 from trainer.launch.starting import Options, Outcome, on_cluster
@@ -73,6 +74,6 @@ def _is_finished(record: RunRecord, config: Config) -> bool:
 
 
 def _already_finished(folder: RunFolder, record: RunRecord) -> Outcome:
-    more = f"catgan resume {folder.address} training.steps={2 * record.step}"
+    more = catgan("resume", folder.address, f"training.steps={2 * record.step}")
     cause = f"it has all its {record.step:,} steps"
     return Outcome("already finished", record.step, folder.address, cause, more)

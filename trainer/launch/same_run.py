@@ -5,6 +5,7 @@ resumption may not change. Reads the run's saved config; writes nothing.
 """
 
 from trainer import config as configs
+from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import ConfigError
 from trainer.run_folder import RunFolder
@@ -42,7 +43,8 @@ def refuse_changes(before: Config, after: Config) -> None:
             raise ConfigError(
                 f"{key} cannot change from {old!r} to {new!r} on resume: {reason}",
                 expected="the same value as in the run's config.yaml",
-                remedy=f"leave it out, or train a new run: catgan train CONFIG {key}={new} run=…",
+                remedy="leave it out, or train a new run: "
+                f"{catgan('train', 'CONFIG', configs.setting(key, new))} run=…",
             )
 
 
@@ -54,12 +56,12 @@ def same_config(config: Config, folder: RunFolder) -> Config:
     keys = sorted(key for key in changed if key not in _ADDRESSES)
     if keys:
         shown = ", ".join(f"{k} ({changed[k][0]!r} there, {changed[k][1]!r} now)" for k in keys[:6])
-        overrides = " ".join(f"{k}={changed[k][1]}" for k in keys[:6])
+        overrides = [configs.setting(key, changed[key][1]) for key in keys[:6]]
         raise ConfigError(
             f"{folder.address} holds a run with another config: {shown}"
             + (f" and {len(keys) - 6} more keys" if len(keys) > 6 else ""),
             expected="the config of that run, which goes on with it",
-            remedy=f"go on with it: catgan resume {folder.address} {overrides}; "
+            remedy=f"go on with it: {catgan('resume', folder.address, *overrides)}; "
             "or give the new run a folder of its own: run=…",
         )
     update = {"address": config.dataset.address or saved.dataset.address}

@@ -6,6 +6,7 @@ How a file gets into its place whole is `files.py`'s.
 
 import errno
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -261,7 +262,8 @@ def _explain(error: OSError, verb: str, path: Path, needed_bytes: int | None) ->
         return StorageError(
             f"cannot {verb} {address}: {reason}",
             expected=f"a folder that user number {os.geteuid()} may read and write",
-            remedy=f"look with `ls -ld '{address}'`, then change its owner or take another folder",
+            remedy=f"look with `ls -ld {shlex.quote(address)}`, then change its owner or take "
+            "another folder",
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return StorageError(
@@ -290,5 +292,5 @@ def _explain(error: OSError, verb: str, path: Path, needed_bytes: int | None) ->
     return StorageError(
         f"cannot {verb} {address}: {reason}",
         expected="a disk that answers",
-        remedy=f"check the disk or mount under '{address}' (`df '{address}'`, `dmesg`)",
+        remedy=f"check the disk or mount under it (`df {shlex.quote(address)}`, `dmesg`)",
     )
