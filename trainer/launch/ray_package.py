@@ -76,8 +76,8 @@ def must_match(expected: Mark) -> None:
             f"{here.digest[:12]}, in {folder}",
             expected=f"the one of the program that asked: version {expected.version}, sources "
             f"{expected.digest[:12]}",
-            remedy="let the sources be sent along, or start the cluster from an image with this "
-            "version",
+            remedy=f"update {folder} there; or let the sources be sent, and start the program in "
+            "a folder that is no checkout: workers look first for one of the same path",
         )
     pairs = zip(here.libraries, expected.libraries, strict=True)
     name, found, wanted = next((n, a, b) for (n, a), (_, b) in pairs if a != b)
