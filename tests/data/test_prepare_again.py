@@ -1,0 +1,98 @@
+"""Interrupted and run again; finished and run again."""
+
+import itertools
+
+import pytest
+
+from tests.data.pictures import noise, pictures, write_folder
+from tests.data.prepared import SMALL, files_of
+from trainer.data.options import PrepareOptions
+from trainer.data.prepare import prepare
+from trainer.data.shards import MANIFEST_NAME
+from trainer.errors import ConfigError, InterruptedRun
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interrupted_it_goes_on_and_ends_with_the_same_bytes(tmp_path, workers):
+    source = write_folder(tmp_path / "source", pictures(150))
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    options = PrepareOptions(size_px=16, workers=workers)
+    prepare(str(source), str(whole), options)
+    converted = itertools.count()
+
+    def interrupt_at(limit):
+        def report(status):
+            if status.phase == "converting" and next(converted) >= limit:
+                raise KeyboardInterrupt
+
+        return report
+
+    for limit in (40, 90):
+        with pytest.raises(InterruptedRun, match="goes on where it stopped"):
+            prepare(str(source), str(stopped), options, interrupt_at(limit))
+        assert not (stopped / MANIFEST_NAME).exists()
+    done = []
+    prepare(str(source), str(stopped), options, lambda status: done.append(status))
+    first = next(status for status in done if status.phase == "converting")
+    assert first.done >= 90
+    assert files_of(stopped) == files_of(whole)
+
+
+def test_what_changed_in_between_is_done_again(tmp_path):
+    source = write_folder(tmp_path / "source", pictures(60))
+    changed, gone = sorted(pictures(60))[:2]
+
+    def stop(status):
+        if status.phase == "writing":
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRun):
+        prepare(str(source), str(tmp_path / "set"), SMALL, stop)
+    (source / changed).write_bytes(noise(99, 30, 30))
+    (source / gone).unlink()
+    (source / "new.png").write_bytes(noise(98))
+    prepare(str(source), str(tmp_path / "set"), SMALL)
+    prepare(str(source), str(tmp_path / "fresh"), SMALL)
+    assert files_of(tmp_path / "set") == files_of(tmp_path / "fresh")
+
+
+def test_other_options_after_an_interruption_start_anew(tmp_path):
+    source = write_folder(tmp_path / "source", pictures(20))
+
+    def stop(status):
+        if status.phase == "writing" and status.done > 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRun):
+        prepare(str(source), str(tmp_path / "set"), SMALL, stop)
+    options = PrepareOptions(size_px=8, workers=1, val_fraction=0)
+    manifest = prepare(str(source), str(tmp_path / "set"), options)
+    assert manifest.size_px == 8
+    shards = {path.name for path in (tmp_path / "set").glob("*.tfrecord")}
+    assert shards == {shard.name for shard in manifest.shards}
+
+
+def test_finished_it_does_nothing(tmp_path):
+    source = write_folder(tmp_path / "source", pictures(20))
+    first = prepare(str(source), str(tmp_path / "set"), SMALL)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").iterdir()}
+    options = PrepareOptions(size_px=16, workers=5)
+    assert prepare(str(source), str(tmp_path / "set"), options) == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "set").iterdir()} == times
+    source.rename(tmp_path / "moved")
+    assert prepare(str(tmp_path / "moved"), str(tmp_path / "set"), SMALL) == first
+
+
+def test_finished_otherwise_it_names_what_differs_and_both_remedies(tmp_path):
+    source = write_folder(tmp_path / "source", pictures(20))
+    prepare(str(source), str(tmp_path / "set"), SMALL)
+    with pytest.raises(ConfigError) as caught:
+        prepare(str(source), str(tmp_path / "set"), PrepareOptions(size_px=8, workers=1))
+    assert "size_px is 16, asked for 8" in str(caught.value)
+    assert "another address" in caught.value.remedy
+    assert "rm -r" in caught.value.remedy
+    (source / "new.png").write_bytes(noise(50))
+    with pytest.raises(ConfigError, match="has changed since"):
+        prepare(str(source), str(tmp_path / "set"), SMALL)
+    with pytest.raises(ConfigError, match=r"source is .*/source, asked for drawn:9:0"):
+        prepare("drawn:9", str(tmp_path / "set"), SMALL)
