@@ -1,42 +1,111 @@
-"""One worker of `test_distribution`: trains the real GAN and saves its state.
+"""One worker of `test_distribution`: trains the real GAN on the real stream, case by case.
 
-Run as `python -m tests.distribution_worker OUT STEPS OVERRIDE...`, with
-TF_CONFIG set where there is more than one worker.
+Run as `python -m tests.distribution_worker OUT CASES`, with TF_CONFIG set where there is more
+than one worker. CASES is a JSON object `{name: [override, ...]}`; the cases share a process,
+because starting one takes longer than most of them. Written for each case, and rank, to OUT:
+`NAME.rankR.npz` with the state, `figure/…` of every call, the global rows and their pictures
+and latents, `seen/…`, and what this rank heard after every call, `heard/…`.
 """
 
+import json
 import os
 import sys
 
 import numpy as np
 
+STEPS = 20
+# Call after which rank 1 asks for a stop, and after which it thinks better of it.
+SAYS, UNSAYS = 1, 2
 
-def main(out: str, steps: int, overrides: list[str]) -> None:
-    """Trains `steps` steps on pictures that are a function of step and row."""
+
+def main(out: str, cases: dict[str, list[str]]) -> None:
+    """Trains every case for `STEPS` steps."""
+    import keras
     import tensorflow as tf
 
-    # Also what makes the executors of several workers take collectives in one order.
-    tf.config.experimental.enable_op_determinism()
-    several = "TF_CONFIG" in os.environ
-    strategy = tf.distribute.MultiWorkerMirroredStrategy() if several else None
-    from trainer import config as configs
+    strategy = tf.distribute.MultiWorkerMirroredStrategy() if "TF_CONFIG" in os.environ else None
     from trainer.distribution import Distribution
+
+    distribution = Distribution(strategy)
+    for name, overrides in cases.items():
+        arrays = _trained(distribution, overrides)
+        np.savez(f"{out}/{name}.rank{distribution.rank}.npz", **arrays)
+        keras.backend.clear_session()
+
+
+def _trained(distribution, overrides: list[str]) -> dict[str, np.ndarray]:
+    from trainer import config as configs
+    from trainer.data.order import rows_of
+    from trainer.data.stream import open_dataset
     from trainer.gan.build import build_gan
 
     config = configs.from_text("", overrides)
-    distribution = Distribution(strategy)
-    batch, lanes, size = config.training.global_batch, config.dataset.lanes, config.dataset.size_px
-    rows = np.array(
-        [i for i in range(batch) if i % lanes % distribution.world_size == distribution.rank]
-    )
-    gan = build_gan(config, distribution, rows=rows)
+    place = distribution.rank, distribution.world_size
+    lanes, batch = config.dataset.lanes, config.training.global_batch
+    rows = rows_of(*place, lanes, batch)
+    gan = build_gan(config, distribution, rows=rows, jit=config.jit is True)
     gan.steps_this_call = lambda step: config.training.steps_per_call
-    pictures = np.random.default_rng(5).integers(0, 256, (steps, batch, size, size, 3), np.uint8)
-    dataset = tf.data.Dataset.from_tensor_slices(pictures[:, rows])
-    calls = steps // config.training.steps_per_call
-    history = gan.fit(dataset, steps_per_epoch=calls, verbose=0)
-    figures = {f"figure/{name}": np.array(values) for name, values in history.history.items()}
-    np.savez(f"{out}/rank{distribution.rank}.npz", **gan.state(), **figures)
+    seen = {} if config.jit is True else _recorded(gan)
+    dataset = open_dataset(config.dataset.address, cache_mib=1, memory_mib=0, cache_dir="unused")
+    batches = dataset.batches(
+        seed=config.seed,
+        global_batch=batch,
+        lanes=lanes,
+        rank=place[0],
+        world_size=place[1],
+        first_step=0,
+    )
+    followed = _follower()
+    calls = STEPS // config.training.steps_per_call
+    gan.fit(batches, steps_per_epoch=calls, verbose=0, shuffle=False, callbacks=[followed])
+    arrays = gan.state() | {name: np.array(v) for name, v in followed.values.items()}
+    arrays["rows"] = rows
+    for name, by_step in seen.items():
+        arrays[f"seen/{name}"] = np.stack([by_step[step] for step in range(STEPS)])
+    return arrays
+
+
+def _recorded(gan) -> dict[str, dict[int, np.ndarray]]:
+    """Makes the step write down its pictures and latents; returns where, by step."""
+    import tensorflow as tf
+
+    seen: dict[str, dict[int, np.ndarray]] = {"pictures": {}, "latents": {}}
+    real_images, latents = gan._real_images, gan._latents
+
+    def noted(name, tensor, step):
+        def write(array, step):
+            seen[name][int(step)] = array.copy()
+            return np.int64(0)
+
+        tf.numpy_function(write, [tensor, step], tf.int64)
+        return tensor
+
+    gan._real_images = lambda images, step: noted("pictures", real_images(images, step), step)
+    gan._latents = lambda step: noted("latents", latents(step), step)
+    return seen
+
+
+def _follower():
+    """A callback that keeps figures and what was heard, and says something on the way."""
+    import keras
+
+    class Follower(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.values: dict[str, list] = {}
+
+        def on_train_batch_end(self, batch, logs=None):
+            agreement = self.model.agreement
+            now = {f"figure/{n}": float(v) for n, v in self.model.last_figures.items()}
+            now["heard/stop"] = agreement.heard("stop")
+            now["heard/busy_secs"] = agreement.heard_by_rank("busy_secs")
+            for name, value in now.items():
+                self.values.setdefault(name, []).append(value)
+            if agreement.rank == 1 and batch in (SAYS, UNSAYS):
+                agreement.say("stop", float(batch == SAYS))
+
+    return Follower()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
+    main(sys.argv[1], json.loads(sys.argv[2]))

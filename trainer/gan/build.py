@@ -4,8 +4,10 @@ Owns the order of construction that `tf.distribute` asks for: networks and
 optimizers inside the scope, the model outside of it.
 """
 
+import logging
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +16,8 @@ from trainer.distribution import Distribution, adam
 from trainer.gan.draws import Draws
 from trainer.gan.gan import GAN
 from trainer.gan.networks import build_discriminator, build_generator
+
+log = logging.getLogger("catgan")
 
 _POLICIES = {
     "float32": "float32",
@@ -79,5 +83,18 @@ def build_gan(
         distribution=distribution,
         draws=draws,
     )
+    jit = jit and _can_compile(generator, discriminator)
     gan.compile(generator_optimizer, discriminator_optimizer, jit=jit, run_eagerly=run_eagerly)
     return gan
+
+
+def _can_compile(*networks: keras.Model) -> bool:
+    """Says whether no layer asks other workers, which XLA cannot; logs it where one does."""
+    asking = [x.name for net in networks for x in net.layers if getattr(x, "synchronized", False)]
+    if asking:
+        log.warning(
+            "jit is left out: %s, and %d more layers like it, sum over workers inside the step",
+            asking[0],
+            len(asking) - 1,
+        )
+    return not asking

@@ -10,6 +10,7 @@ the chain rule through the pass already made, the averaged generator.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -20,7 +21,7 @@ from trainer.agreement import Agreement
 from trainer.config import Config
 from trainer.distribution import Distribution, ReplicaAdam
 from trainer.gan import ema
-from trainer.gan.draws import Draws
+from trainer.gan.draws import Draws, mirrored
 from trainer.gan.halves import Halves, Logs
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
@@ -96,13 +97,15 @@ class GAN(keras.Model):
         Args:
             generator_optimizer: Updates `generator`.
             discriminator_optimizer: Updates `discriminator`.
-            jit: Compile the step with XLA.
+            jit: Compile the step with XLA; with several workers what lies between its
+                collectives, which cannot be compiled.
             run_eagerly: Do not trace the step.
         """
         super().compile(optimizer=None, run_eagerly=run_eagerly, jit_compile=False)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
-        self._jit = jit
+        self._jit = jit and self.distribution.world_size == 1
+        self._jit_between = jit and not run_eagerly and self.distribution.world_size > 1
 
     def call(self, latents: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Draws pictures from the averaged generator.
@@ -173,16 +176,18 @@ class GAN(keras.Model):
         weights = [v.value for v in self.generator.trainable_variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            fake_images = self.generator(latents, training=True)
-        at_pictures = tf.stop_gradient(fake_images)
+            fake_images = self._between(lambda z: self.generator(z, training=True), latents)
+        pair = real_images, tf.stop_gradient(fake_images)
         if self.config.training.update == "simultaneous":
-            gradients, at_fake, logs = self.halves.both(real_images, at_pictures, with_penalty)
+            both = partial(self.halves.both, with_penalty=with_penalty)
+            gradients, at_fake, logs = self._between(both, *pair)
             g_logs: Logs = {}
         else:
-            gradients, logs = self.halves.discriminator_half(real_images, at_pictures, with_penalty)
+            half = partial(self.halves.discriminator_half, with_penalty=with_penalty)
+            gradients, logs = self._between(half, *pair)
         logs = self._update(self.discriminator_optimizer, self.d_scale, gradients, logs | say)
         if self.config.training.update == "alternating":
-            at_fake, g_logs = self.halves.generator_half(real_images, at_pictures)
+            at_fake, g_logs = self._between(self.halves.generator_half, *pair)
         gradients = tape.gradient(fake_images, weights, output_gradients=at_fake)
         return logs | self._update(self.generator_optimizer, self.g_scale, gradients, g_logs)
 
@@ -202,20 +207,27 @@ class GAN(keras.Model):
             fake_part = tf.stop_gradient(self.generator(latents_part, training=True))
             return self.halves.discriminator_half(real_part, fake_part, with_penalty)
 
+        def summed(part):
+            return self._between(partial(gradients_in_parts, part, size), real_images, latents)
+
         def discriminator_step() -> Logs:
-            gradients, logs = gradients_in_parts(discriminator_part, size, real_images, latents)
+            gradients, logs = summed(discriminator_part)
             return self._update(self.discriminator_optimizer, self.d_scale, gradients, logs | say)
 
         def generator_step() -> Logs:
-            gradients, logs = gradients_in_parts(generator_part, size, real_images, latents)
+            gradients, logs = summed(generator_part)
             return self._update(self.generator_optimizer, self.g_scale, gradients, logs)
 
         if self.config.training.update == "alternating":
             return discriminator_step() | generator_step()
-        gradients, logs = gradients_in_parts(generator_part, size, real_images, latents)
+        gradients, logs = summed(generator_part)
         return discriminator_step() | self._update(
             self.generator_optimizer, self.g_scale, gradients, logs
         )
+
+    def _between(self, part: Callable, *tensors: tf.Tensor) -> Any:
+        """Runs what needs no other worker, compiled if asked for."""
+        return (tf.function(part, jit_compile=True) if self._jit_between else part)(*tensors)
 
     def _update(self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs) -> Logs:
         gradients, logs = self.distribution.sum_with_logs(gradients, logs, optimizer.name)
@@ -233,15 +245,8 @@ class GAN(keras.Model):
         dtype = self.discriminator.input.dtype
         scale = self.config.model.picture_scale
         if self.config.dataset.flip:
-            images = self._flipped(images, step)
+            images = mirrored(images, self.draws.uniform("flip", step) < 0.5)
         return tf.cast(images, dtype) * (scale / 127.5) - scale
-
-    def _flipped(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Mirrors by draw, copying whole pictures of bytes: choosing by pixel took 4 ms a step."""
-        count = tf.shape(images)[0]
-        mirrored = tf.cast(self.draws.uniform("flip", step) < 0.5, tf.int32)
-        both = tf.concat([images, tf.reverse(images, [2])], axis=0)
-        return tf.gather(both, tf.range(count) + count * mirrored)
 
     def _latents(self, step: tf.Tensor) -> tf.Tensor:
         model = self.config.model

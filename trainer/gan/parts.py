@@ -32,9 +32,9 @@ def gradients_in_parts(
     whole = rows // size
     totals = [*gradients, *logs.values()]
 
-    def add(index, *sums):
+    def add(index, *sums, count=size):
         begin = index * size
-        more, figures = part(real_images[begin : begin + size], latents[begin : begin + size])
+        more, figures = part(_rows(real_images, begin, count), _rows(latents, begin, count))
         added = [*more, *(figures[name] for name in names)]
         return index + 1, *(s + a for s, a in zip(sums, added, strict=True))
 
@@ -45,6 +45,12 @@ def gradients_in_parts(
         totals = list(loop[1:])
     if rows % size and rows > size:
         with tf.control_dependencies(totals):
-            totals = list(add(tf.constant(whole), *totals)[1:])
+            totals = list(add(tf.constant(whole), *totals, count=rows % size)[1:])
     count = len(gradients)
     return totals[:count], dict(zip(names, totals[count:], strict=True))
+
+
+def _rows(tensor: tf.Tensor, begin: tf.Tensor, count: int) -> tf.Tensor:
+    """`tensor[begin : begin + count]` whose shape is known before it runs, as XLA wants it."""
+    rest = tensor.shape[1:]
+    return tf.slice(tensor, [begin, *[0] * len(rest)], [count, *rest])
