@@ -52,6 +52,9 @@ def test_json(tmp_path):
         (["gs://", "{}/set"], 2, "gs://"),
         (["drawn:9", "/dev/null/set"], 4, "cannot be"),
         (["drawn:9"], 2, "DATASET"),
+        (["drawn:9", "{}/set", "--address", "127.0.0.1:1"], 6, "no Ray cluster answers"),
+        (["drawn:9", "{}/set", "--address", "ray://x:1"], 6, "is not the address"),
+        (["drawn:9", "{}/set", "--address", "local", "--size", "4"], 2, "8 to 1024"),
     ],
 )
 def test_errors(tmp_path, arguments, code, said):
