@@ -21,6 +21,15 @@ from trainer.run_folder import RunFolder, names, read_metrics, split_run_address
 
 _READ_THREADS = 4
 _SHOWN_PROBLEMS = 5
+_SHOWN_FIGURES = (
+    "step",
+    "seconds",
+    "images_per_sec",
+    "world_size",
+    "images_per_sec_per_worker",
+    "data_wait_share",
+    "restart_secs",
+)
 
 
 @dataclass(frozen=True)
@@ -199,6 +208,7 @@ def _run(run: RunFolder) -> Inspection:
     saved = [_brief(run, listed, problems) for listed in checkpoints.list_all(run)]
     if not run.folder.exists(names.CONFIG):
         problems.append(f"{names.CONFIG} is missing")
+    rows = read_metrics(run)
     facts = {
         "name": record.name,
         "status": record.status,
@@ -206,11 +216,13 @@ def _run(run: RunFolder) -> Inspection:
         "images_seen": record.images_seen,
         "dataset": record.dataset.model_dump(),
         "dataset_state": _dataset_state(record.dataset.address, record.dataset.fingerprint),
+        "holder": record.holder.told() if record.holder else None,
         "starts": [start.model_dump(exclude={"token"}) for start in record.starts],
         "choices": record.choices,
         "versions": record.versions,
         "checkpoints": saved,
-        "metrics_rows": len(read_metrics(run)),
+        "metrics_rows": len(rows),
+        "last_row": {key: rows[-1][key] for key in _SHOWN_FIGURES if rows and key in rows[-1]},
         "samples": sum(1 for _ in run.folder.list(f"{names.SAMPLES}/")),
         "generator": run.folder.exists(names.GENERATOR),
     }

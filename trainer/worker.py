@@ -230,6 +230,7 @@ class _Start:
             batch,
             self._wait.secs,
             board[0].row if board else lambda row: None,
+            self._context.distribution.world_size,
             self._context.row_extras,
         )
         saving = Checkpointing(

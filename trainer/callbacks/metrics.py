@@ -35,6 +35,7 @@ class Metrics(StepCallback):
         global_batch: Pictures a step.
         waited_secs: Returns the seconds spent waiting for data so far.
         on_row: Called with each row.
+        world_size: Workers; several share the pictures of a second.
         extras: Returns more figures for each row.
     """
 
@@ -46,6 +47,7 @@ class Metrics(StepCallback):
         global_batch: int,
         waited_secs: Callable[[], float],
         on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+        world_size: int = 1,
         extras: Callable[[], dict[str, float]] = dict,
     ) -> None:
         super().__init__()
@@ -55,6 +57,7 @@ class Metrics(StepCallback):
         self._global_batch = global_batch
         self._pace = Pace(waited_secs)
         self._on_row = on_row
+        self._world_size = world_size
         self._extras = extras
 
     def begin(self, step: int) -> None:
@@ -75,10 +78,17 @@ class Metrics(StepCallback):
             **figures,
             "images_per_sec": round(stretch.steps_per_sec * self._global_batch, 2),
             "data_wait_share": round(stretch.wait_share, 5),
+            **self._shared(stretch.steps_per_sec * self._global_batch),
             **self._extras(),
         }
         self._log.append(row)
         self._on_row(row)
+
+    def _shared(self, images_per_sec: float) -> dict[str, float]:
+        if self._world_size == 1:
+            return {}
+        each = round(images_per_sec / self._world_size, 2)
+        return {"world_size": self._world_size, "images_per_sec_per_worker": each}
 
     def close(self) -> None:
         """Makes the last rows durable."""

@@ -69,7 +69,9 @@ def _run(facts: dict[str, Any]) -> list[str]:
         ["data set", f"{dataset['address']} ({facts['dataset_state']})"],
         ["fingerprint", dataset["fingerprint"]],
         ["versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())],
+        ["held by", facts["holder"] or "nobody"],
         ["metrics", f"{facts['metrics_rows']:,} rows"],
+        ["speed", _speed(facts["last_row"])],
         ["samples", f"{facts['samples']:,} pictures"],
         ["generator.keras", "there" if facts["generator"] else "not yet"],
     ]
@@ -78,6 +80,7 @@ def _run(facts: dict[str, Any]) -> list[str]:
             str(start["number"]),
             "" if start["first_step"] is None else f"{start['first_step']:,}",
             start["host"],
+            str(start["world_size"]),
             start["time"],
             start["cause"] or "running, or killed",
         ]
@@ -86,9 +89,23 @@ def _run(facts: dict[str, Any]) -> list[str]:
     saved = [_checkpoint_row(checkpoint) for checkpoint in facts["checkpoints"]]
     return [
         table_text(["", ""], rows),
-        "\n" + table_text(["start", "from step", "host", "began", "ended"], starts),
+        "\n" + table_text(["start", "from step", "host", "workers", "began", "ended"], starts),
         "\n" + table_text(["checkpoint", "size", "state"], saved),
     ]
+
+
+def _speed(row: dict[str, float]) -> str:
+    """Says how fast the last row of metrics was."""
+    if "images_per_sec" not in row:
+        return "not yet known"
+    told = [f"{row['images_per_sec']:,.0f} pictures/s"]
+    if "world_size" in row:
+        each = row["images_per_sec_per_worker"]
+        told.append(f"{each:,.0f} on each of {row['world_size']:g} workers")
+    told.append(f"{console.share(row['data_wait_share'])} waiting for data")
+    if "restart_secs" in row:
+        told.append(f"{console.duration(row['restart_secs'])} lost to restarts")
+    return ", ".join(told)
 
 
 def _checkpoint_row(checkpoint: dict[str, Any]) -> list[str]:

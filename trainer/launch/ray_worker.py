@@ -115,6 +115,7 @@ def _trained(told: Told, coordinator: Any, line: CheckIn) -> Any:
     if told.mark is not None:
         must_match(told.mark)
     from trainer import device, storage, worker
+    from trainer.callbacks.stragglers import Stragglers
     from trainer.distribution import several_workers
     from trainer.launch import starting
     from trainer.launch.moved import Moved
@@ -140,11 +141,14 @@ def _trained(told: Told, coordinator: Any, line: CheckIn) -> Any:
             jit=told.jit,
             before_publish=told.before_publish,
             published=reports.published,
-            row_extras=_Extras(told, size, line),
+            row_extras=_Extras(told, line),
         )
 
         def extra(gan: Any) -> list:
-            return [Moved(line), reports, *told.callbacks(gan)]
+            more = told.callbacks(gan)
+            if distribution.rank == 0:
+                more.append(Stragglers(lambda: ray.get(coordinator.hosts.remote())))
+            return [Moved(line), reports, *more]
 
         def train() -> Any:
             return worker.run(config, folder, dataset, started, context, extra)
@@ -187,10 +191,10 @@ def _stops(line: CheckIn) -> Iterator[Any]:
 class _Extras:
     """Figures of a cluster run for each row of metrics."""
 
-    def __init__(self, told: Told, size: int, line: CheckIn) -> None:
-        self._told, self._size, self._line = told, size, line
+    def __init__(self, told: Told, line: CheckIn) -> None:
+        self._told, self._line = told, line
 
     def __call__(self) -> dict[str, float]:
         own = (self._line.trained_at or time.time()) - self._told.stood_since
         lost = self._told.restart_secs + (max(0.0, own) if self._told.stood_since else 0.0)
-        return {"world_size": self._size, "restart_secs": round(lost, 1)}
+        return {"restart_secs": round(lost, 1)}
