@@ -99,7 +99,7 @@ def _speed(row: dict[str, float]) -> str:
     if "images_per_sec" not in row:
         return "not yet known"
     told = [f"{row['images_per_sec']:,.0f} pictures/s"]
-    if "world_size" in row:
+    if "images_per_sec_per_worker" in row:
         each = row["images_per_sec_per_worker"]
         told.append(f"{each:,.0f} on each of {row['world_size']:g} workers")
     told.append(f"{console.share(row['data_wait_share'])} waiting for data")

@@ -147,6 +147,7 @@ def _trained(told: Told, coordinator: Any, line: CheckIn) -> Any:
         def extra(gan: Any) -> list:
             more = told.callbacks(gan)
             if distribution.rank == 0:
+                starting.tell_traffic(gan, size)
                 more.append(Stragglers(lambda: ray.get(coordinator.hosts.remote())))
             return [Moved(line), reports, *more]
 

@@ -7,6 +7,7 @@ is wanted (`door.py`) or who runs it (`local.py`, `on_ray.py`).
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -200,6 +201,26 @@ def tell_shape(config: Config, dataset: Any, world_size: int) -> None:
         lanes,
         f"{dataset.train_count / batch:,.1f}",
     )
+
+
+def tell_traffic(gan: Any, world_size: int) -> None:
+    """Says in the log what every worker sends in a step: its gradients, around a ring."""
+    weights = [*gan.generator.trainable_variables, *gan.discriminator.trainable_variables]
+    gradient_bytes = sum(weight.value.dtype.size * math.prod(weight.shape) for weight in weights)
+    sent = ring_bytes(gradient_bytes, world_size)
+    log.info(
+        "every worker sends %.1f MB a step, for %.1f MB of gradients", sent / 1e6,
+        gradient_bytes / 1e6,
+    )  # fmt: skip
+
+
+def ring_bytes(gradient_bytes: float, world_size: int) -> float:
+    """Returns what each of the workers of a ring sends to sum a tensor over all of them.
+
+    Each sends a share of 1/n to its neighbour n - 1 times to sum, and again to spread the sums
+    (Patarasuk and Yuan, 2009).
+    """
+    return 2 * gradient_bytes * (world_size - 1) / world_size
 
 
 def versions() -> dict[str, str]:
