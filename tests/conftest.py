@@ -1,6 +1,8 @@
 """Fixtures that every part of the suite uses."""
 
 import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before TensorFlow is imported by any test: its own log lines hide ours.
@@ -21,3 +23,24 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real pictures at {folder}; set CATGAN_SHARED_DATA")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Callable[[int], Path]]:
+    """Makes a file system of so many MiB of memory; may be called once in a test."""
+    place = tmp_path / "disk"
+
+    def make(size_mib: int) -> Path:
+        if os.geteuid() != 0:
+            pytest.skip("only root may mount a small disk")
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(place)]
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
+        return place
+
+    yield make
+    if place.is_mount():
+        # Lazily: a failed command's files are closed only when its memory is collected.
+        subprocess.run(["umount", "-l", str(place)], check=True)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.step_two_pass import TwoPassGAN
+from tests.gan.small import SMALL
 from trainer import config as configs
 from trainer.gan.build import build_gan
 
@@ -15,15 +16,7 @@ EXACT = [
     for network in ("generator", "discriminator")
     for key in ("rate=0.00048828125", "beta_2=0.9921875", "epsilon=9.5367431640625e-07")
 ]
-SMALL = [
-    "precision=float64",
-    "dataset.size_px=32",
-    "model.base_channels=4",
-    "model.latent_dim=8",
-    "training.global_batch=6",
-    "loss.penalty_every_steps=2",
-    *EXACT,
-]
+CATS64 = [*SMALL, *EXACT]
 SEED2018 = [
     "precision=float64",
     "dataset.size_px=32",
@@ -74,7 +67,7 @@ def assert_same_weights(network, other):
         np.testing.assert_allclose(one, two, rtol=0, atol=1e-10, err_msg=one.path)
 
 
-@pytest.mark.parametrize("settings", [SMALL, SEED2018], ids=["cats64", "seed2018"])
+@pytest.mark.parametrize("settings", [CATS64, SEED2018], ids=["cats64", "seed2018"])
 def test_two_passes_give_our_weights(settings):
     """After three steps, the first and the last of them with penalties where there are any."""
     config = configs.from_text("", settings)
@@ -104,7 +97,7 @@ def test_pytorch_has_our_losses(channels_last, passes):
 
     # PyTorch adds it after correcting the bias of the squares, Keras before.
     no_epsilon = [f"{name}_optimizer.epsilon=1e-15" for name in ("generator", "discriminator")]
-    config = configs.from_text("", [*SMALL, *no_epsilon])
+    config = configs.from_text("", [*CATS64, *no_epsilon])
     gan = build_gan(config)
     rival = TorchGAN(config, channels_last=channels_last, passes=passes)
     for network in (rival.generator, rival.discriminator, rival.average):

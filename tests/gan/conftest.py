@@ -3,16 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.gan.small import SMALL
 from trainer import config as configs
-
-SMALL = [
-    "precision=float64",
-    "dataset.size_px=32",
-    "model.base_channels=4",
-    "model.latent_dim=8",
-    "training.global_batch=6",
-    "loss.penalty_every_steps=2",
-]
 
 
 @pytest.fixture
