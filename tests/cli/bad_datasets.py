@@ -52,7 +52,15 @@ def data_set_with_a_cut_shard(place):
     return ["train", "tiny.yaml"]
 
 
-@bad(3, "train-00007-of-00016.tfrecord", found_late=True)
+@bad(
+    3,
+    "train-00007-of-00016.tfrecord is damaged",
+    "as the manifest says",
+    "catgan prepare SOURCE",
+    "catgan inspect",
+    "goes on from the last checkpoint",
+    found_late=True,
+)
 def data_set_with_a_flipped_bit(place):
     flip(place.dataset() / "train-00007-of-00016.tfrecord")
     return ["train", "tiny.yaml"]

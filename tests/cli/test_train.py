@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
+from tests.cli.bad_input import flip
 from trainer.cli import main
+from trainer.command_line import catgan as command
 
 
 @pytest.fixture
@@ -70,6 +72,21 @@ def test_the_run_option_is_the_run_key(catgan, tiny, tmp_path):
     for number, words in enumerate((["--run", "a: b"], ["--out", "a: b"], ["run='a: b'"])):
         found = catgan("train", tiny, *words, "--dry-run", "--json").answer
         assert found["addresses"]["run"] == f"{tmp_path}/a: b", number
+
+
+def test_a_run_goes_on_once_its_damaged_shard_is_whole_again(catgan, run, tmp_path):
+    """A flipped bit shows when the shard is read; what was trained until then is not lost."""
+    shard = tmp_path / "datasets/tiny/train-00007-of-00016.tfrecord"
+    flip(shard)
+    more = ["resume", run, "training.steps=6", f"dataset.address={shard.parent}"]
+    ended = catgan(*more)
+    assert ended.code == 3
+    assert f"{shard} is damaged" in ended.err
+    assert command("inspect", shard.parent) in ended.err
+    flip(shard)
+    assert catgan(*more).code == 0
+    starts = catgan("inspect", run, "--json").answer["starts"]
+    assert [start["first_step"] for start in starts] == [0, 4, 4]
 
 
 def test_generate_writes_seeds_and_a_grid(catgan, run, tmp_path):

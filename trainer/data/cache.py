@@ -214,7 +214,9 @@ def _damaged(folder: storage.Folder, shard: Shard, found: str) -> DataError:
 def _remedy(folder: storage.Folder) -> str:
     return (
         f"run `{catgan('prepare', 'SOURCE', folder.address)}` again with the same source and "
-        "options, or copy that file again from where it is whole"
+        "options, or copy that file again from where it is whole "
+        f"(`{catgan('inspect', folder.address)}` names all that are not); then the same command "
+        "goes on from the last checkpoint"
     )
 
 
