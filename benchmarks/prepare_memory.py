@@ -15,7 +15,6 @@ fewer, memory still grows up to the few shards that are held at a time.
 import argparse
 import io
 import json
-import resource
 import subprocess
 import sys
 import tarfile
@@ -132,9 +131,35 @@ def peaks_of_preparing(source: str, target: str, workers: int) -> tuple[float, f
     from trainer.data.prepare import prepare
 
     options = PrepareOptions(size_px=SIZE_PX, encoding="raw", dedup=True, workers=workers)
-    prepare(source, target, options)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    of_workers = [0.0]
+
+    def look(status: object) -> None:
+        of_workers[0] = max([*of_workers, *map(peak_mib, children())])
+
+    prepare(source, target, options, look)
+    return peak_mib("self"), of_workers[0]
+
+
+def children() -> list[str]:
+    """Returns the numbers of this process's children."""
+    threads = Path("/proc/self/task").glob("*/children")
+    return [pid for path in threads for pid in _text(path).split()]
+
+
+def peak_mib(pid: str) -> float:
+    """Returns the most resident memory of a process so far; 0 of one that has ended.
+
+    Not from `getrusage`: there a process begins with what its parent had when it was started.
+    """
+    lines = [line.split() for line in _text(Path(f"/proc/{pid}/status")).splitlines()]
+    return max((int(line[1]) / 1024 for line in lines if line[0] == "VmHWM:"), default=0.0)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 if __name__ == "__main__":

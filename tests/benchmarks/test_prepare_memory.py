@@ -1,5 +1,6 @@
 """`benchmarks/prepare_memory.py` measures real preparing, in the form of the other tables."""
 
+import subprocess
 import sys
 import zipfile
 
@@ -35,6 +36,20 @@ def test_the_table_is_shown_and_written(tmp_path, monkeypatch, capsys):
     own, own10, ratio, *_ = map(float, cells[1:])
     assert 10 < own < 2000
     assert ratio == pytest.approx(own10 / own, rel=0.05)
+
+
+def test_a_peak_is_that_of_the_process_alone():
+    """`getrusage` would count what this one had when it started the other."""
+    held = bytearray(300 * 2**20)
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        assert str(process.pid) in prepare_memory.children()
+        assert 0 < prepare_memory.peak_mib(str(process.pid)) < 50
+    finally:
+        process.kill()
+        process.wait()
+    assert prepare_memory.peak_mib("self") > len(held) / 2**20
+    assert prepare_memory.peak_mib(str(process.pid)) == 0
 
 
 def test_run_all_asks_every_script_to_write(monkeypatch):
