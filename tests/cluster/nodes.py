@@ -41,10 +41,15 @@ class Nodes:
     def head(self) -> Any:
         return self._cluster.head_node
 
-    def add(self, cpus: int = 1) -> Any:
-        """Adds a node with room for `cpus` workers of one core."""
+    def add(self, cpus: int = 1, ip: str | None = None) -> Any:
+        """Adds a node with room for `cpus` workers of one core; with an `ip` like 127.0.0.2 it
+        is taken for another machine."""
         return self._cluster.add_node(
-            num_cpus=cpus, num_gpus=0, object_store_memory=STORE_BYTES, include_dashboard=False
+            num_cpus=cpus,
+            num_gpus=0,
+            object_store_memory=STORE_BYTES,
+            include_dashboard=False,
+            **({"node_ip_address": ip} if ip else {}),
         )
 
     def kill(self, node: Any) -> None:

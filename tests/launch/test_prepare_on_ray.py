@@ -7,8 +7,8 @@ import sys
 
 import psutil
 import pytest
-from ray.cluster_utils import Cluster
 
+from tests.cluster.nodes import raylet_of, several
 from tests.conftest import REPOSITORY
 from tests.data.pictures import noise, pictures, write_folder, write_zip
 from tests.data.test_pool import RECIPE, Trap, tasks_of
@@ -29,9 +29,9 @@ OTHER_HOST = "127.0.0.2"
 
 @pytest.fixture
 def cluster():
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield made
-    made.shutdown()
+    """A head without cores and one node with one."""
+    with several(1) as nodes:
+        yield nodes
 
 
 def files_of(folder):
@@ -49,14 +49,14 @@ def source_of(folder, count=100):
 
 def converters_below(node):
     """Converting processes below a node's raylet."""
-    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    raylet = psutil.Process(raylet_of(node))
     lines = [" ".join(child.cmdline()) for child in raylet.children(recursive=True)]
     return [line for line in lines if "trainer.data.converting" in line]
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_two_nodes_make_the_same_bytes_as_this_machine_alone(tmp_path, cluster, elsewhere):
-    second = cluster.add_node(num_cpus=1, **({"node_ip_address": OTHER_HOST} if elsewhere else {}))
+    second = cluster.add(ip=OTHER_HOST if elsewhere else None)
     source = source_of(tmp_path / "source")
     prepare(str(source), str(tmp_path / "here"), OPTIONS)
     worked = set()
@@ -74,7 +74,7 @@ def test_two_nodes_make_the_same_bytes_as_this_machine_alone(tmp_path, cluster, 
 
 
 def test_a_node_that_is_killed_changes_no_byte(tmp_path, cluster):
-    second = cluster.add_node(num_cpus=1)
+    second = cluster.add()
     source = write_zip(tmp_path / "a.zip", pictures(600))
     options = PrepareOptions(size_px=16)
     prepare(str(source), str(tmp_path / "here"), options)
@@ -83,7 +83,7 @@ def test_a_node_that_is_killed_changes_no_byte(tmp_path, cluster):
     def kill(status):
         if status.phase == "converting" and converters_below(second) and not killed:
             killed.append(status.done)
-            cluster.remove_node(second, allow_graceful=False)
+            cluster.kill(second)
 
     with on_ray(cluster.address) as make_executor:
         prepare(
@@ -99,17 +99,13 @@ def test_a_node_that_is_killed_changes_no_byte(tmp_path, cluster):
 
 
 def test_a_node_that_comes_later_is_sent_the_files(tmp_path):
-    late = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        with connected(late.address):
-            executor = RayExecutor(RECIPE, workers=1)
-            assert executor.sends_files is False
-            pending = executor.submit(tasks_of(tmp_path, 5))
-            late.add_node(num_cpus=1, node_ip_address=OTHER_HOST)
-            assert [outcome.number for outcome in pending.result()] == list(range(5))
-            assert {node.is_here for node in nodes()} == {True, False}
-    finally:
-        late.shutdown()
+    with several() as late, connected(late.address):
+        executor = RayExecutor(RECIPE, workers=1)
+        assert executor.sends_files is False
+        pending = executor.submit(tasks_of(tmp_path, 5))
+        late.add(ip=OTHER_HOST)
+        assert [outcome.number for outcome in pending.result()] == list(range(5))
+        assert {node.is_here for node in nodes()} == {True, False}
 
 
 def test_a_file_that_crashes_its_decoder_costs_no_other(tmp_path, cluster):

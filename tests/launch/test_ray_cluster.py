@@ -7,15 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 import ray
-from ray.cluster_utils import Cluster
 
 import trainer
+from tests.cluster.nodes import several
 from tests.conftest import REPOSITORY
 from trainer.errors import ClusterError
 from trainer.launch import ray_address, ray_package
@@ -24,9 +25,9 @@ from trainer.launch.ray_cluster import connected, nodes, own_signals
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield made
-    made.shutdown()
+    """A head without cores and one node with one."""
+    with several(1) as nodes:
+        yield nodes
 
 
 # --- addresses ---
@@ -101,7 +102,10 @@ def test_the_environment_names_a_cluster_and_what_it_offers(cluster, monkeypatch
     with connected("auto") as connection:
         assert connection.address == cluster.address
         assert connection.is_own is False
-        assert [(node.cpus, node.gpus, node.is_here) for node in nodes()] == [(1.0, 0.0, True)]
+        assert [(node.cpus, node.gpus, node.is_here) for node in nodes()] == [
+            (0.0, 0.0, True),
+            (1.0, 0.0, True),
+        ]
         with connected("local") as same:
             assert same.address == cluster.address
         assert ray.is_initialized(), "a connection is ended by whoever began it"
@@ -123,6 +127,29 @@ def test_a_cluster_of_our_own_leaves_no_process_and_no_file():
     assert psutil.wait_procs(started, timeout=30)[1] == []
     assert not [path for path in own if path.exists()]
     assert token.exists() is had_token
+
+
+@pytest.mark.cluster
+def test_standard_output_is_left_to_the_answer(cluster, tmp_path, capfd):
+    def lost():
+        print("from a worker", flush=True)
+        if not os.path.exists(spent):
+            open(spent, "x").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "done"
+
+    spent = str(tmp_path / "spent")
+    with connected(cluster.address, log_to_driver=True):
+        assert ray.get(ray.remote(lost).remote()) == "done"
+        heard = ""
+        until = time.monotonic() + 60
+        while "from a worker" not in heard and time.monotonic() < until:
+            time.sleep(0.1)
+            out, err = capfd.readouterr()
+            assert out == ""
+            heard += err
+    assert "from a worker" in heard
+    assert "worker died" not in heard
 
 
 @pytest.mark.cluster

@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from typing import Any
 from trainer.errors import CatganError, ClusterError
 from trainer.launch.ray_address import find, last_line, refused
 from trainer.launch.ray_package import Package, runtime_env
+
+log = logging.getLogger("catgan")
 
 _STORE_BYTES = 256 * 2**20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -84,7 +87,7 @@ def connected(
         package: How this package gets to workers of a cluster that runs already; to a
             local one nothing has to be sent.
         extras: Optional requirements to send with `package="pip"`, such as `gpu`.
-        log_to_driver: Show what workers write to their standard output and error.
+        log_to_driver: Show on standard error what workers write to theirs and to their output.
 
     Raises:
         ClusterError: No cluster can be reached or started, or its version is another.
@@ -105,6 +108,7 @@ def connected(
             options |= {"address": target, "runtime_env": runtime_env(package, extras)}
         # Also after a failed start: what Ray had started by then has to go.
         stack.callback(_shut_down)
+        stack.enter_context(_words_of_ray_in_the_log())
         _initialise(options, target)
         yield Connection(ray.get_runtime_context().gcs_address, is_own=target is None)
 
@@ -139,7 +143,7 @@ def own_signals() -> Iterator[None]:
         yield
         return
     kept = {number: signal.getsignal(number) for number in _SIGNALS}
-    ended_by = 0
+    ended_by: signal.Signals | None = None
     try:
         yield
     except SystemExit as end:
@@ -151,8 +155,39 @@ def own_signals() -> Iterator[None]:
             if handler is not None:
                 signal.signal(number, handler)
     if ended_by:
-        signal.raise_signal(ended_by)
+        handler = kept[ended_by]
+        if callable(handler):
+            handler(ended_by, None)  # not raised anew: whoever counts signals has seen this one
+        else:
+            signal.raise_signal(ended_by)
         raise SystemExit(128 + ended_by)  # its owner lets it pass: there is nothing to go on with
+
+
+@contextlib.contextmanager
+def _words_of_ray_in_the_log() -> Iterator[None]:
+    """Keeps Ray off standard output, which is for the answer of a command.
+
+    Ray prints there what workers print, and a paragraph of its own on each that is lost;
+    only its own function for it can be told otherwise.
+    """
+    from ray._private import worker
+
+    kept = getattr(worker, "print_worker_logs", None)
+
+    def told(data: dict[str, Any], stream: Any, *rest: Any) -> None:
+        if data.get("pid") in ("raylet", "autoscaler"):
+            for line in data.get("lines", ()):
+                log.debug("Ray: %s", " ".join(str(line).split()))
+        elif kept is not None:
+            kept(data, sys.stderr, *rest)
+
+    if kept is not None:
+        worker.print_worker_logs = told
+    try:
+        yield
+    finally:
+        if kept is not None:
+            worker.print_worker_logs = kept
 
 
 def _local_options(
