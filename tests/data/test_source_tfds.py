@@ -104,3 +104,29 @@ def test_what_is_wrong_is_said(tmp_path, pets):
     with pytest.raises(DataError, match="cannot be opened"):
         prepare(f"tfds:{tmp_path / 'broken'}", target, SMALL)
     assert not (tmp_path / "set").exists()
+
+
+@pytest.fixture
+def no_network(tmp_path, monkeypatch):
+    """Every connection is refused at once, and nothing was downloaded before."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "tfds"))
+    return tmp_path / "tfds"
+
+
+def test_without_a_network_it_does_not_try_for_minutes(tmp_path, no_network):
+    with pytest.raises(DataError, match=r"download\.microsoft\.com does not answer") as caught:
+        prepare("tfds:cats_vs_dogs", str(tmp_path / "set"), SMALL)
+    assert "tfds:/path" in caught.value.remedy
+    assert not (tmp_path / "set").exists()
+
+
+def test_what_was_downloaded_or_prepared_before_needs_no_network(pets, no_network):
+    from trainer.data import source_tfds
+
+    source_tfds._must_reach_downloads(tfds.builder_from_directory(pets))
+    builder = tfds.builder("cats_vs_dogs")
+    (no_network / "downloads").mkdir(parents=True)
+    (no_network / "downloads" / "kagglecatsanddogs.zip").write_bytes(b"as it came")
+    source_tfds._must_reach_downloads(builder)

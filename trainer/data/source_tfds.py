@@ -10,14 +10,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from trainer import console, quiet, storage
 from trainer.data.items import Item, Ref, Source
-from trainer.errors import ConfigError, DataError
+from trainer.errors import CatganError, ConfigError, DataError
 
 CATS_ONLY = {"cats_vs_dogs": ("label", "cat"), "oxford_iiit_pet": ("species", "cat")}
 """Feature and class (lower case) of the cats, where a data set holds others too."""
 
+_REACH_SECS = 10.0
 _INFO_FILE = "dataset_info.json"
 _PREPARED_HINT = "prepare it on a machine that can, and give its folder: tfds:/path/to/it"
 
@@ -136,8 +138,11 @@ def _by_name(name: str) -> Any:
         # It tells of its download on standard output, which is for our answer.
         with contextlib.redirect_stdout(sys.stderr):
             builder = tfds.builder(name)
+            _must_reach_downloads(builder)
             builder.download_and_prepare()
         return builder
+    except CatganError:
+        raise
     except tfds.core.DatasetNotFoundError as error:
         close = difflib.get_close_matches(name, tfds.list_builders(), n=3)
         raise DataError(
@@ -151,6 +156,38 @@ def _by_name(name: str) -> Any:
             expected="a network, or the data set in tensorflow-datasets' own folder",
             remedy=_PREPARED_HINT,
         ) from error
+
+
+def _must_reach_downloads(builder: Any) -> None:
+    """Asks each host of a data set for a sign of life, where it has to be downloaded.
+
+    tensorflow-datasets itself goes on trying for minutes, ten times with growing pauses.
+    Nothing is asked where something was downloaded before: it may be this.
+
+    Raises:
+        DataError: A host does not answer.
+    """
+    import requests
+
+    if builder.data_path.exists() or any(_downloads(builder)):
+        return
+    urls = {urlsplit(url).netloc: url for url in builder.url_infos or () if url.startswith("http")}
+    for host, url in urls.items():
+        try:
+            requests.head(url, timeout=_REACH_SECS, allow_redirects=False)
+        except requests.RequestException as error:
+            raise DataError(
+                f"tfds:{builder.name} cannot be downloaded: {host} does not answer within "
+                f"{_REACH_SECS:.0f} s ({_first_line(error)})",
+                expected="a network, or the data set in tensorflow-datasets' own folder",
+                remedy=_PREPARED_HINT,
+            ) from error
+
+
+def _downloads(builder: Any) -> Iterator[Path]:
+    """Yields what tensorflow-datasets has downloaded so far, of any data set."""
+    folder = Path(builder.data_dir_root) / "downloads"
+    return folder.iterdir() if folder.is_dir() else iter(())
 
 
 def _picture_feature(builder: Any, address: str) -> str:
