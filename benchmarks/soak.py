@@ -255,10 +255,10 @@ def fail_requests(endpoint: str, share: float) -> None:
 
 
 def counted(endpoint: str) -> tuple[int, int]:
-    """Returns how many requests failed, and how many there were."""
+    """Returns how many requests were made to fail, and how many there were."""
     with urllib.request.urlopen(f"{endpoint}/faults") as answer:
-        rules = json.load(answer)
-    return sum(rule["fired"] for rule in rules), max(rule["seen"] for rule in rules)
+        report = json.load(answer)
+    return sum(rule["fired"] for rule in report["rules"]), sum(report["requests"].values())
 
 
 def verified(soak: Soak) -> tuple[list[list[object]], list[str]]:
