@@ -5,17 +5,38 @@ from pathlib import Path
 import pytest
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-# Widths of the 2018 networks are cut down: building them whole takes long.
-NARROW = {"seed2018": ["model.base_channels=4"], "seed2018-fixed": ["model.base_channels=4"]}
+NARROW = ["model.base_channels=4"]  # building the 2018 networks whole takes long
+MORE = {
+    "seed2018": NARROW,
+    "seed2018-fixed": NARROW,
+    "cluster-gpu": ["run=runs/cluster-gpu", "dataset.address=datasets/cats128"],
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
 def test_every_shipped_config_can_be_looked_at(catgan, tmp_path, name):
-    ended = catgan("train", CONFIGS / f"{name}.yaml", *NARROW.get(name, []), "--dry-run")
+    ended = catgan("train", CONFIGS / f"{name}.yaml", *MORE.get(name, []), "--dry-run")
     assert ended.code == 0, ended.err
     for part in ("generator:", "discriminator:", "GFLOP", "together", f"runs/{name}"):
         assert part in ended.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bucket_that_was_not_filled_in_is_named(catgan):
+    ended = catgan("train", CONFIGS / "cluster-gpu.yaml", "--dry-run")
+    assert ended.code == 2
+    assert "the bucket 'BUCKET', which cannot exist" in ended.err
+
+
+def test_the_cluster_config_gives_each_gpu_the_batch_of_one(catgan):
+    words = [CONFIGS / "cluster-gpu.yaml", *MORE["cluster-gpu"], "--dry-run", "--json"]
+    found = catgan("train", *words).answer
+    assert found["worker_rows"] == [64] * 8
+    assert found["config"]["cluster"]["gpus_per_worker"] == 1
+    assert found["config"]["precision"] == "bfloat16"
+    # As the config's own head has it.
+    assert found["flops"]["mean"] / 1e9 == pytest.approx(221, rel=1e-2)
+    assert found["checkpoint_bytes"] / 1e6 == pytest.approx(95, rel=1e-2)
 
 
 @pytest.mark.slow
@@ -34,6 +55,18 @@ def test_figures_for_programs(catgan, tiny):
     parts = [value for name, value in found["memory"].items() if name != "total"]
     assert found["memory"]["total"] == sum(parts)
     assert found["config"]["training"]["steps"] == 4
+
+
+def test_the_work_of_a_run_does_not_depend_on_the_workers(catgan, tiny):
+    alone = catgan("train", tiny, "--dry-run").out
+    several = catgan("train", tiny, "cluster.workers=3", "--dry-run").out
+    assert "a step, one worker" in several
+    assert "a step, one worker" not in alone
+
+    def total(shown):
+        return next(float(s.split()[3]) for s in shown.splitlines() if "the whole run" in s)
+
+    assert total(several) == pytest.approx(total(alone), rel=0.15)
 
 
 def test_an_existing_run_and_data_set_are_told(catgan, trained, monkeypatch):

@@ -102,7 +102,10 @@ def _work_rows(summary: Summary) -> list[list[str]]:
             ["a step with penalties", _gflop(flops.penalty)],
             ["a step on average", _gflop(flops.mean)],
         ]
-    total = flops.mean * summary.config.training.steps * len(summary.worker_rows)
+    rows_of_all = sum(summary.worker_rows) / summary.worker_rows[0]
+    if len(summary.worker_rows) > 1:
+        rows = [[f"{name}, one worker", figure] for name, figure in rows]
+    total = flops.mean * summary.config.training.steps * rows_of_all
     rows.append(["the whole run", f"{total / 1e12:,.1f} TFLOP"])
     return rows
 
