@@ -28,12 +28,12 @@ def test_with_others_it_is_heard_after_a_call_and_by_all_alike():
     ranks[1].say("stop")
     ranks[2].say("stop")
     ranks[2].say("flushed", 7)
-    ranks[2].say_of_rank("draining", 1)
+    ranks[2].say_of_rank("heir", 1)
     assert [r.heard("stop") for r in ranks] == [0, 0, 0]
     _call(ranks)
     assert [r.heard("stop") for r in ranks] == [2, 2, 2]
     assert [r.heard("flushed") for r in ranks] == [7, 7, 7]
-    assert [r.heard_by_rank("draining") for r in ranks] == [[0, 0, 1]] * 3
+    assert [r.heard_by_rank("heir") for r in ranks] == [[0, 0, 1]] * 3
     assert [r.heard_by_rank("busy_secs") for r in ranks] == [[0, 0, 0]] * 3
 
 
@@ -60,7 +60,7 @@ def test_what_goes_into_a_call_does_not_change_under_it():
 def test_other_names_are_refused(name):
     with pytest.raises(ValueError, match="stop, checkpoint, report, flushed"):
         Agreement().say(name)
-    with pytest.raises(ValueError, match="busy_secs, draining"):
+    with pytest.raises(ValueError, match="busy_secs, heir"):
         Agreement().say_of_rank("stop", 1)
 
 

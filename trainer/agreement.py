@@ -14,7 +14,7 @@ import numpy as np
 # Said by any rank, heard as a sum.
 NAMES = ("stop", "checkpoint", "report", "flushed")
 # Said by every rank for itself, heard as a list.
-RANK_NAMES = ("busy_secs", "draining")
+RANK_NAMES = ("busy_secs", "heir")
 
 
 class Agreement:

@@ -19,6 +19,7 @@ from trainer.callbacks.base import closing
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.data_wait import DataWait
 from trainer.callbacks.ending import Ending
+from trainer.callbacks.handover import Handover
 from trainer.callbacks.memory import is_out_of_memory
 from trainer.callbacks.metrics import Metrics
 from trainer.callbacks.nonfinite import NonFinite
@@ -30,7 +31,6 @@ from trainer.callbacks.sampling import Sampling
 from trainer.callbacks.schedule import Due, Schedule
 from trainer.callbacks.stop_requests import StopRequests
 from trainer.callbacks.tensorboard import TensorBoard
-from trainer.checkpoint import rule
 from trainer.config import Config, to_yaml
 from trainer.data.order import rows_of
 from trainer.data.stream import Dataset
@@ -40,7 +40,6 @@ from trainer.gan.build import build_gan
 from trainer.gan.export import save_generator
 from trainer.gan.gan import GAN
 from trainer.run_folder import MetricsLog, RunFolder
-from trainer.run_folder.record import taken_over
 
 log = logging.getLogger("catgan")
 
@@ -58,6 +57,7 @@ class Context:
             parts are written and its manifest is not.
         published: Called behind the training with the step of each published checkpoint.
         row_extras: Returns more figures for a row of metrics.
+        going: Returns the ranks on machines that will be taken away, as far as this one knows.
     """
 
     distribution: Distribution = field(default_factory=Distribution)
@@ -67,6 +67,7 @@ class Context:
     before_publish: Callable[[int], None] = lambda step: None
     published: Callable[[int], None] = lambda step: None
     row_extras: Callable[[], dict[str, float]] = dict
+    going: Callable[[], set[int]] = set
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def run(
 ) -> Result:
     """Trains from where `begun` stands until the run is finished or asked to stop.
 
-    Every rank calls this; only rank 0 writes into the run folder.
+    Every rank calls this; only rank 0 writes into the run folder, unless its machine is
+    about to be taken away: see `trainer.callbacks.handover`.
 
     Args:
         config: Resolved: lanes and precision chosen.
@@ -142,6 +144,7 @@ class _Start:
         meta = begun.checkpoint.meta if begun.checkpoint else {}
         self._clock = TrainingClock(float(meta.get("secs", 0.0)))
         self._wait = DataWait(config.deterministic)
+        self._handed_over: int | None = None
         gan.steps_this_call = self._steps_this_call
 
     def _steps_this_call(self, step: int) -> int:
@@ -154,9 +157,6 @@ class _Start:
 
     def fit(self, extra: list) -> None:
         """Runs Keras' fit until a callback stops it."""
-        if not self._writes:
-            self._fit([*extra, *self._stopping()])
-            return
         config = self._config
         rows = MetricsLog(self._folder, self._begun.start, self._begun.first_step)
 
@@ -172,9 +172,13 @@ class _Start:
             before_publish=before_publish,
             published=self._context.published,
         )
+        total, going = self._schedule.total_steps, self._context.going
+        handover = Handover(total, going, store, rows, self._meta)
         with store:
-            self._fit([*extra, *self._writing(rows, store), *self._stopping()])
+            writing = self._writing(rows, store, handover) if self._writes else []
+            self._fit([*extra, *writing, *self._stopping(handover)])
             rows.flush()
+        self._handed_over = handover.step
 
     def _fit(self, callbacks: list) -> None:
         config, distribution = self._config, self._context.distribution
@@ -203,11 +207,15 @@ class _Start:
                 raise memory_probe.explain(config, self._gan.draws.count) from error
             raise self._dataset.explain(error) from error
 
-    def _stopping(self) -> list:
+    def _stopping(self, handover: Handover) -> list:
         """What ends the fit, on every rank after the same call."""
-        return [Preemption(self._context.stops), Ending(self._schedule.total_steps)]
+        stop = Preemption(self._context.stops, handover.ready)
+        # After it: whoever gives a machine as the reason knows of that machine here too.
+        return [stop, handover, Ending(self._schedule.total_steps)]
 
-    def _writing(self, rows: MetricsLog, store: checkpoint.CheckpointStore) -> list:
+    def _writing(
+        self, rows: MetricsLog, store: checkpoint.CheckpointStore, handover: Handover
+    ) -> list:
         """What writes into the run folder, in the order in which it acts after a call."""
         config, secs = self._config, lambda: self._clock.secs
         batch = config.training.global_batch
@@ -233,9 +241,8 @@ class _Start:
             self._context.distribution.world_size,
             self._context.row_extras,
         )
-        saving = Checkpointing(
-            store, self._due(self._schedule.checkpoint), self._meta, secs, nonfinite.check
-        )
+        due = self._due(self._schedule.checkpoint)
+        saving = Checkpointing(store, due, self._meta, secs, nonfinite.check, handover.due)
         # In an eager run a person may sit in the debugger: no live bar around the prompt.
         bar = [] if self._context.eager else [ProgressBar(config, self._wait.secs)]
         return [
@@ -279,18 +286,13 @@ class _Start:
         """
         step, total = self._gan.step, self._schedule.total_steps
         if self._writes:
-            self._refuse_if_taken_over()
+            # Once more at the end: all that this start had to write may be there already.
+            checkpoint.refuse_if_taken_over(self._folder, self._begun.start)
         if step < total:
-            return Result("stopped", step, self._context.stops.cause() or "asked to stop")
+            published = step if self._handed_over is None else self._handed_over
+            return Result("stopped", published, self._context.stops.cause() or "asked to stop")
         if self._writes:
             save_generator(
                 self._gan.ema_generator, self._folder.folder, self._config.model.picture_scale
             )
         return Result("finished", step, f"all {total:,} steps are done")
-
-    def _refuse_if_taken_over(self) -> None:
-        """Asks once more at the end: all that this start had to write may be there already."""
-        record = self._folder.read_record()
-        later = rule.fenced_by(self._begun.start, record.starts) if record else None
-        if record is not None and later is not None:
-            raise taken_over(record.start(self._begun.start), later)

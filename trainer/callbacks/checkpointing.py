@@ -72,6 +72,7 @@ class Checkpointing(StepCallback):
         secs: The training clock, for intervals in minutes.
         before_save: Called with the step before each copy; raises if the
             weights should not be kept.
+        left_to_another: Whether another rank publishes from now on.
 
     Attributes:
         stalls: How long training stood still.
@@ -84,6 +85,7 @@ class Checkpointing(StepCallback):
         meta: Callable[[int], Mapping[str, Any]],
         secs: Callable[[], float],
         before_save: Callable[[int], None] = lambda step: None,
+        left_to_another: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
         self.stalls = Stalls()
@@ -92,6 +94,7 @@ class Checkpointing(StepCallback):
         self._meta = meta
         self._secs = secs
         self._before_save = before_save
+        self._left_to_another = left_to_another
         self._saved_step = 0
 
     def begin(self, step: int) -> None:
@@ -100,12 +103,12 @@ class Checkpointing(StepCallback):
 
     def after_call(self, step: int, logs: dict[str, Any]) -> None:
         """Saves if a checkpoint is due."""
-        if self._due.now(step, self._secs()):
+        if self._due.now(step, self._secs()) and not self._left_to_another():
             self._save(step)
 
     def end(self, step: int) -> None:
         """Saves the last step, wherever training stopped, and waits until it is published."""
-        if step != self._saved_step:
+        if step != self._saved_step and not self._left_to_another():
             self._save(step)
         self._store.wait()
 

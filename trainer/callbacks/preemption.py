@@ -1,10 +1,11 @@
 """Ending the training on request, on every worker after the same step.
 
 Owns the decision to end the fit after the current call. Why is `stop_requests.py`'s;
-the checkpoint that follows is `checkpointing`'s.
+the checkpoint that follows is `checkpointing`'s, or `handover`'s.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from trainer.callbacks.base import StepCallback
@@ -21,11 +22,16 @@ class Preemption(StepCallback):
 
     Args:
         requests: Remembers why.
+        ready: `step -> may the fit end now`; asked after every call from the stop on, and
+            answers alike on all ranks.
     """
 
-    def __init__(self, requests: StopRequests) -> None:
+    def __init__(
+        self, requests: StopRequests, ready: Callable[[int], bool] = lambda step: True
+    ) -> None:
         super().__init__()
         self._requests = requests
+        self._ready = ready
 
     def begin(self, step: int) -> None:
         """Lets signals wait for the end of a call from now on."""
@@ -36,6 +42,6 @@ class Preemption(StepCallback):
         agreement = self.model.agreement
         if cause := self._requests.cause():
             agreement.say("stop")
-        if agreement.heard("stop"):
+        if agreement.heard("stop") and self._ready(step):
             _LOG.info("stopping after step %s: %s", f"{step:,}", cause or "another worker asked")
             self.model.stop_training = True

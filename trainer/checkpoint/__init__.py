@@ -6,7 +6,7 @@ is found and loaded (`reader`, `content`) and how a start takes a run over
 (`begin`). Knows NumPy arrays by name, not what they mean; knows no TensorFlow.
 """
 
-from trainer.checkpoint.begin import Begun, begin, claim, settle
+from trainer.checkpoint.begin import Begun, begin, claim, refuse_if_taken_over, settle
 from trainer.checkpoint.content import Checkpoint, describe
 from trainer.checkpoint.reader import Listed, find_newest, list_all, open_address, open_step
 from trainer.checkpoint.retention import check_space
@@ -25,5 +25,6 @@ __all__ = [
     "list_all",
     "open_address",
     "open_step",
+    "refuse_if_taken_over",
     "settle",
 ]

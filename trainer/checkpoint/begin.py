@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainer import storage
+from trainer.checkpoint import rule
 from trainer.checkpoint.content import Checkpoint
 from trainer.checkpoint.listing import fetch_manifest, manifest_name, scan
 from trainer.checkpoint.reader import find_newest, open_step
 from trainer.errors import CatganError, CheckpointError
 from trainer.run_folder import Holder, NewRun, RunFolder, step_name
+from trainer.run_folder.record import taken_over
 
 _MOST_TRIES = 5
 _log = logging.getLogger("catgan.checkpoint")
@@ -121,6 +123,14 @@ def settle(run: RunFolder, number: int, *, from_step: int | None = None) -> Begu
         with suppress(CatganError):
             run.end_start(number, "failed", error.what)
         raise
+
+
+def refuse_if_taken_over(run: RunFolder, number: int) -> None:
+    """Raises CheckpointError where a later start has taken the run over from start `number`."""
+    record = run.read_record()
+    later = rule.fenced_by(number, record.starts) if record else None
+    if record is not None and later is not None:
+        raise taken_over(record.start(number), later)
 
 
 def _refuse_lost_record(run: RunFolder) -> None:

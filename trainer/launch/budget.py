@@ -7,6 +7,8 @@ and starting again, is `on_ray.py`'s.
 from trainer.config.settings import ClusterSettings
 from trainer.errors import ClusterError
 
+_MOST_LOST_PORTS = 3
+
 
 class Budget:
     """Counts the failures of one command.
@@ -30,8 +32,14 @@ class Budget:
         self._resume_command = resume_command
         self._furthest_step = -1
         self._stuck = 0
+        self._lost_ports = 0
         self.failures = 0
         self.preemptions = 0
+
+    def forgives_lost_port(self) -> bool:
+        """Whether a start that trained nothing, because a port was lost, may just be repeated."""
+        self._lost_ports += 1
+        return self._lost_ports <= _MOST_LOST_PORTS
 
     def spend_preemption(self, cause: str) -> None:
         """Counts a node that was taken back; raises ClusterError if it is one too many."""
@@ -40,18 +48,21 @@ class Budget:
         if 0 <= most < self.preemptions:
             raise self._spent(self.preemptions, "nodes were taken back", "preemption_", cause)
 
-    def spend_failure(self, step: int, cause: str) -> None:
+    def spend_failure(self, step: int, cause: str, *, unseen_steps: int = 0) -> None:
         """Counts a failure.
 
         Args:
             step: The last step that is known to have been finished.
             cause: In one line.
+            unseen_steps: So many more may have been finished: a difference of no more than
+                that is none.
 
         Raises:
             ClusterError: One too many, or the same step again and again.
         """
         self.failures += 1
-        self._stuck = self._stuck + 1 if step <= self._furthest_step else 1
+        no_further = step <= self._furthest_step + unseen_steps
+        self._stuck = self._stuck + 1 if no_further else 1
         self._furthest_step = max(self._furthest_step, step)
         if self._stuck >= self._limits.max_same_step_failures:
             raise ClusterError(

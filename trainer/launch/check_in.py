@@ -2,7 +2,8 @@
 
 Owns the background thread that checks in about once a second, and the watchdog:
 a worker that finishes no step for too long says where it stands and ends its own
-process, because nothing else notices a live process with a stuck thread.
+process, because nothing else notices a live process with a stuck thread. What it
+stands in is `stack_place.py`'s to say.
 """
 
 import logging
@@ -13,8 +14,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import ray
@@ -22,9 +21,12 @@ import ray
 from trainer.console import duration
 from trainer.errors import CatganError
 from trainer.launch.coordinator import Beat, Failure, Line
+from trainer.launch.stack_place import place_of
 
 CHECK_IN_SECS = 1.0
 _ANSWER_SECS = 20.0
+# Who waits for another worker lets that one speak first: it knows what it is stuck in.
+_COURTESY_SECS = 5.0
 _MOST_LINES = 1000
 
 
@@ -36,9 +38,12 @@ class CheckIn:
         attempt: Number of this attempt.
         rank: Of this worker.
         hang_timeout_secs: After so long without a finished step the process is killed.
-        own_wish: Asked about once a second; returns this worker's own reason to stop, or "".
+        start_timeout_secs: The same before the first step, where that is longer: it takes
+            imports, a checkpoint, and tracing.
 
     Attributes:
+        rank: Of this worker.
+        host: Name of its machine.
         trained_at: When this worker finished its first steps, seconds since the epoch.
     """
 
@@ -49,18 +54,18 @@ class CheckIn:
         rank: int,
         *,
         hang_timeout_secs: float,
-        own_wish: Callable[[], str] = lambda: "",
+        start_timeout_secs: float,
     ) -> None:
-        self._coordinator, self._attempt, self._rank = coordinator, attempt, rank
+        self._coordinator, self._attempt, self.rank = coordinator, attempt, rank
         self._hang_timeout_secs = hang_timeout_secs
-        self._own_wish = own_wish
-        self._host = socket.gethostname()
+        self._start_timeout_secs = max(hang_timeout_secs, start_timeout_secs)
+        self.host = socket.gethostname()
         self._step, self._moved_at = -1, time.monotonic()
         self._trainer = threading.get_ident()
         self._cause = ""
         self.trained_at: float | None = None
         self._over = threading.Event()
-        self._log = _Forward(rank, self._host)
+        self._log = _Forward(rank, self.host)
         self._thread = threading.Thread(target=self._run, name="check-in", daemon=True)
 
     def __enter__(self) -> "CheckIn":
@@ -90,8 +95,8 @@ class CheckIn:
         """Tells the driver of an error, before it reaches Ray."""
         own = isinstance(error, CatganError)
         failure = Failure(
-            self._rank,
-            self._host,
+            self.rank,
+            self.host,
             type(error).__name__,
             error.what if isinstance(error, CatganError) else _in_a_line(error),
             error.expected if isinstance(error, CatganError) else "",
@@ -109,9 +114,9 @@ class CheckIn:
 
     def _check_in(self) -> None:
         stood = time.monotonic() - self._moved_at
-        beat = Beat(self._rank, self._host, os.getpid(), self._step, stood)
+        beat = Beat(self.rank, self.host, os.getpid(), self._step, stood)
         wish = self._send(self._coordinator.check_in.remote(self._attempt, beat, self._log.take()))
-        self._cause = self._cause or wish or self._own_wish()
+        self._cause = self._cause or wish
 
     def _send(self, call: Any) -> Any:
         try:
@@ -122,22 +127,24 @@ class CheckIn:
 
     def _watch(self) -> None:
         stood = time.monotonic() - self._moved_at
-        if stood < self._hang_timeout_secs:
+        begun = self.trained_at is not None
+        limit = self._hang_timeout_secs if begun else self._start_timeout_secs
+        if stood < limit:
             return
-        frame = sys._current_frames().get(self._trainer)
-        where = _place(frame)
-        done = f"step {self._step:,}" if self._step >= 0 else "its first step"
-        after = "after" if self._step >= 0 else "before"
-        trace = "".join(traceback.format_stack(frame)) if frame else ""
+        place = place_of(self._trainer, sys._current_frames())
+        if place.waits and stood < limit + _COURTESY_SECS:
+            return
+        done = f"after step {self._step:,}" if self._step > 0 else "before its first step"
+        key = "hang" if begun or limit == self._hang_timeout_secs else "start"
         failure = Failure(
-            self._rank,
-            self._host,
-            "Hang",
-            f"stood still for {duration(stood)} {after} {done}, {where}",
-            f"a step within cluster.hang_timeout_secs={self._hang_timeout_secs:g}",
+            self.rank,
+            self.host,
+            "Waiting" if place.waits else "Hang",
+            f"stood still for {duration(stood)} {done}, {place.words}",
+            f"a step within cluster.{key}_timeout_secs={limit:g}",
             "",
             False,
-            trace,
+            place.trace,
         )
         self._send(self._coordinator.fail.remote(self._attempt, failure))
         # A thread that is stuck in native code cannot be ended in any other way.
@@ -165,18 +172,3 @@ class _Forward(logging.Handler):
 
 def _in_a_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
-
-
-def _place(frame: FrameType | None) -> str:
-    """Says in words what a thread is doing, from its stack."""
-    innermost = ""
-    while frame is not None:
-        name = frame.f_code.co_filename.replace(os.sep, "/")
-        if "/data/ops/iterator_ops" in name:
-            return "waiting for data"
-        if "/tensorflow/python/" in name:
-            return "in a step, perhaps waiting for another worker"
-        if "/trainer/" in name and not innermost:
-            innermost = f"in {name.rsplit('/trainer/', 1)[1]}:{frame.f_lineno}"
-        frame = frame.f_back
-    return innermost or "outside of the program"

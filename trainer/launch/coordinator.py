@@ -9,6 +9,7 @@ mailbox as often. What comes from an attempt that is over is dropped.
 """
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from trainer import errors
@@ -110,12 +111,14 @@ class News:
         lines: Of the log, in order of arrival.
         failures: All of this attempt.
         ended: Of this attempt, or None.
+        silent_secs: How long ago each rank checked in.
     """
 
     beats: dict[int, Beat] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     ended: Ended | None = None
+    silent_secs: dict[int, float] = field(default_factory=dict)
 
     @property
     def furthest_step(self) -> int:
@@ -132,11 +135,13 @@ class Coordinator:
         self._begun: Begun | None = None
         self._news = News()
         self._wish = ""
+        self._heard_at: dict[int, float] = {}
 
     def begin_attempt(self, attempt: int) -> None:
         """Empties everything; only messages of this attempt count from now on."""
         with self._lock:
             self._attempt, self._begun, self._news, self._wish = attempt, None, News(), ""
+            self._heard_at = {}
 
     def set_begun(self, begun: Begun) -> None:
         """Tells workers what they go on from."""
@@ -151,7 +156,8 @@ class Coordinator:
     def news(self) -> News:
         """Returns what came; log lines only once."""
         with self._lock:
-            news = self._news
+            news, now = self._news, time.monotonic()
+            news.silent_secs = {rank: now - at for rank, at in self._heard_at.items()}
             self._news = News(dict(news.beats), [], list(news.failures), news.ended)
             return news
 
@@ -171,6 +177,7 @@ class Coordinator:
             if attempt != self._attempt:
                 return "this attempt is over"
             self._news.beats[beat.rank] = beat
+            self._heard_at[beat.rank] = time.monotonic()
             self._news.lines += lines
             return self._wish
 

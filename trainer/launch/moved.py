@@ -4,22 +4,28 @@ Owns nothing else; it is apart from `check_in.py` because callbacks import Keras
 driver does not.
 """
 
+import logging
 from typing import Any
 
 from trainer.callbacks.base import StepCallback
 from trainer.launch.check_in import CheckIn
+from trainer.launch.stages import Stages
+
+_log = logging.getLogger("catgan")
 
 
 class Moved(StepCallback):
-    """Tells the line of every finished call.
+    """Tells the line of every finished call, and of the first one how long a restart took.
 
     Args:
         line: Is told.
+        stages: Of this worker's start.
     """
 
-    def __init__(self, line: CheckIn) -> None:
+    def __init__(self, line: CheckIn, stages: Stages) -> None:
         super().__init__()
         self._line = line
+        self._stages = stages
 
     def begin(self, step: int) -> None:
         """Notes where training begins."""
@@ -27,4 +33,10 @@ class Moved(StepCallback):
 
     def after_call(self, step: int, logs: dict[str, Any]) -> None:
         """Notes the step."""
+        first = self._line.trained_at is None
         self._line.moved(step)
+        if not first:
+            return
+        self._stages.mark("to do a first step")
+        if told := self._stages.told():
+            _log.info("%s", told)

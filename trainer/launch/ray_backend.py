@@ -21,6 +21,7 @@ import ray
 from ray.train.backend import Backend, BackendConfig
 
 from trainer import quiet
+from trainer.launch import termination
 
 LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 _held: socket.socket | None = None
@@ -141,6 +142,7 @@ def prepare_worker(addresses: list[str], rank: int, variables: Mapping[str, str]
         variables: Set unless they are there.
     """
     allow_keras_3()
+    termination.listen()
     os.environ["TF_CONFIG"] = json.dumps(
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
     )

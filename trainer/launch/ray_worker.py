@@ -16,9 +16,14 @@ from typing import Any
 import ray
 import ray.train
 
+from trainer import config as configs
+from trainer.config import Config
+from trainer.launch import ray_backend, termination
 from trainer.launch.check_in import CheckIn
 from trainer.launch.coordinator import Begun, Ended
 from trainer.launch.ray_package import Mark, must_match
+from trainer.launch.ray_preemption import draining_ranks
+from trainer.launch.stages import Stages
 
 _POLL_SECS = 0.2
 
@@ -32,12 +37,12 @@ class Told:
         coordinator: Name of the actor.
         namespace: Of that name.
         attempt: Number of this attempt.
-        hang_timeout_secs: See the config's `cluster` section.
         mark: What package and libraries must be equal; None: there is one machine only.
         jit: Compile the step with XLA.
         restart_secs: Time that restarts before this one have cost.
         stood_since: When training stopped before this restart, seconds since the epoch; 0 for
             a first attempt.
+        noticed_at: When the driver noticed that.
         callbacks: `gan -> more callbacks`.
         before_publish: See `trainer.worker.Context`.
     """
@@ -46,13 +51,17 @@ class Told:
     coordinator: str
     namespace: str
     attempt: int
-    hang_timeout_secs: float
     mark: Mark | None
     jit: bool
     restart_secs: float
     stood_since: float
+    noticed_at: float
     callbacks: Callable[[Any], list]
     before_publish: Callable[[int], None]
+
+
+class LostPort(RuntimeError):
+    """TensorFlow could not listen on the port that was held for it."""
 
 
 class StoppedByError(RuntimeError):
@@ -66,19 +75,21 @@ def work(told: Told) -> None:
         StoppedByError: Something went wrong; what, was told to the coordinator.
     """
     rank = ray.train.get_context().get_world_rank()
+    stages = Stages(told.stood_since, told.noticed_at)
+    config = configs.from_text(told.config)
     coordinator = ray.get_actor(told.coordinator, namespace=told.namespace)
     line = CheckIn(
         coordinator,
         told.attempt,
         rank,
-        hang_timeout_secs=told.hang_timeout_secs,
-        own_wish=_node_is_going,
+        hang_timeout_secs=config.cluster.hang_timeout_secs,
+        start_timeout_secs=config.cluster.start_timeout_secs,
     )
     _set_up_log()
     failed = False
     with line:
         try:
-            result = _trained(told, coordinator, line)
+            result = _trained(told, config, coordinator, line, stages)
         except BaseException as error:
             line.fail(error)
             failed = True
@@ -91,12 +102,16 @@ def work(told: Told) -> None:
         raise StoppedByError(f"rank {rank} on {socket.gethostname()} failed")
 
 
-def _node_is_going() -> str:
-    from trainer.launch.ray_preemption import draining_ranks
-
-    ranks = sorted(draining_ranks())
-    named = ", ".join(str(rank) for rank in ranks)
-    return f"the node of rank {named} is being taken back" if ranks else ""
+def _reason_to_stop(line: CheckIn) -> str:
+    """The driver's wish, or what this worker itself has heard of its machine."""
+    if cause := line.cause():
+        return cause
+    if ranks := sorted(draining_ranks()):
+        named = ", ".join(str(rank) for rank in ranks)
+        return f"the node of rank {named} is being taken back"
+    if termination.heard():
+        return f"rank {line.rank} on {line.host} was told to terminate"
+    return ""
 
 
 def _set_up_log() -> None:
@@ -105,28 +120,24 @@ def _set_up_log() -> None:
     log.propagate = False
 
 
-def _trained(told: Told, coordinator: Any, line: CheckIn) -> Any:
-    from trainer import config as configs
+def _trained(told: Told, config: Config, coordinator: Any, line: CheckIn, stages: Stages) -> Any:
     from trainer import quiet
-
-    config = configs.from_text(told.config)
 
     quiet.import_tensorflow()
     if told.mark is not None:
         must_match(told.mark)
     from trainer import device, storage, worker
     from trainer.callbacks.stragglers import Stragglers
-    from trainer.distribution import several_workers
     from trainer.launch import starting
     from trainer.launch.moved import Moved
     from trainer.launch.pointer_reports import PointerReports
-    from trainer.launch.ray_backend import release_port
     from trainer.run_folder import RunFolder
 
+    stages.mark("to import")
     size = ray.train.get_context().get_world_size()
     device.set_up(config)
-    distribution = several_workers(size, on_gpu=bool(config.cluster.gpus_per_worker))
-    release_port()
+    distribution = _joined(config, size)
+    stages.mark("to meet")
     begun = _begun(coordinator, told)
     folder = RunFolder(storage.open_folder(config.run))
     dataset = starting.open_dataset(config)
@@ -142,14 +153,16 @@ def _trained(told: Told, coordinator: Any, line: CheckIn) -> Any:
             before_publish=told.before_publish,
             published=reports.published,
             row_extras=_Extras(told, line),
+            going=draining_ranks,
         )
 
         def extra(gan: Any) -> list:
+            stages.mark("to build and restore")
             more = told.callbacks(gan)
             if distribution.rank == 0:
                 starting.tell_traffic(gan, size)
                 more.append(Stragglers(lambda: ray.get(coordinator.hosts.remote())))
-            return [Moved(line), reports, *more]
+            return [Moved(line, stages), reports, *more]
 
         def train() -> Any:
             return worker.run(config, folder, dataset, started, context, extra)
@@ -161,6 +174,24 @@ def _trained(told: Told, coordinator: Any, line: CheckIn) -> Any:
             result = starting.ending(folder, begun.start, train, batch)
     reports.report_last()
     return result
+
+
+def _joined(config: Config, size: int) -> Any:
+    """Makes the strategy, which takes all workers.
+
+    Raises:
+        LostPort: Somebody else listens on this worker's port.
+    """
+    from trainer.distribution import several_workers
+
+    try:
+        distribution = several_workers(size, on_gpu=bool(config.cluster.gpus_per_worker))
+    except Exception as error:
+        if ray_backend.lost_its_port(error):
+            raise LostPort("somebody else listens on the port of this worker") from error
+        raise
+    ray_backend.release_port()
+    return distribution
 
 
 def _begun(coordinator: Any, told: Told) -> Begun:
@@ -185,7 +216,7 @@ def _stops(line: CheckIn) -> Iterator[Any]:
     from trainer.callbacks.stop_requests import StopRequests
 
     # Signals belong to Ray here, and this is not the main thread.
-    with StopRequests(should_stop=line.cause, catch_signals=False) as stops:
+    with StopRequests(should_stop=lambda: _reason_to_stop(line), catch_signals=False) as stops:
         yield stops
 
 

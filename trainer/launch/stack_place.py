@@ -1,0 +1,87 @@
+"""Says in words what a stuck thread stands in.
+
+Owns reading Python's stacks. Whether a thread is stuck is `check_in.py`'s to find. Pure:
+frames go in, words come out.
+"""
+
+import itertools
+import os
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType
+
+_DATA, _STEP, _OURS = "/data/ops/iterator_ops", "/tensorflow/python/", "/trainer/"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a thread stands.
+
+    Attributes:
+        words: For a message, such as "waiting for data".
+        waits: It stands in a step, where most of all it waits for another worker.
+        trace: Python's own listing of its stack.
+    """
+
+    words: str
+    waits: bool
+    trace: str
+
+
+def place_of(thread: int, stacks: Mapping[int, FrameType]) -> Place:
+    """Says where a thread stands.
+
+    A step may take its batch inside a graph, out of Python's sight; then another thread
+    stands in our reading of shards, which it leaves when enough is read ahead.
+
+    Args:
+        thread: Its identifier.
+        stacks: Of all threads, from `sys._current_frames`.
+    """
+    frame = stacks.get(thread)
+    if frame is None:
+        return Place("its training thread has ended", False, "")
+    trace = "".join(traceback.format_stack(frame))
+    names = [_name(f) for f in _outward(frame)]
+    inside = list(itertools.takewhile(lambda name: _OURS not in name, names))
+    if any(_STEP in name for name in inside):
+        reading = _reading(thread, stacks)
+        if reading or any(_DATA in name for name in inside):
+            return Place("waiting for data" + (f" ({reading})" if reading else ""), False, trace)
+        return Place("in a step, perhaps waiting for another worker", True, trace)
+    return Place(_words(frame), False, trace)
+
+
+def _reading(thread: int, stacks: Mapping[int, FrameType]) -> str:
+    for other, frame in stacks.items():
+        if other != thread and any("/trainer/data/" in _name(f) for f in _outward(frame)):
+            return _words(frame)
+    return ""
+
+
+def _words(frame: FrameType) -> str:
+    """Names the innermost place, and where that is not ours, the place of ours behind it."""
+    here = f"in {_spot(frame)}"
+    if _OURS in _name(frame):
+        return here
+    ours = next((f for f in _outward(frame) if _OURS in _name(f)), None)
+    return here if ours is None else f"{here}, called from {_spot(ours)}"
+
+
+def _spot(frame: FrameType) -> str:
+    name = _name(frame)
+    short = name.rsplit(_OURS, 1)[1] if _OURS in name else name.rsplit("/", 1)[-1]
+    return f"{short}:{frame.f_lineno} ({frame.f_code.co_name})"
+
+
+def _name(frame: FrameType) -> str:
+    return frame.f_code.co_filename.replace(os.sep, "/")
+
+
+def _outward(frame: FrameType | None) -> list[FrameType]:
+    found = []
+    while frame is not None:
+        found.append(frame)
+        frame = frame.f_back
+    return found
