@@ -22,12 +22,19 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """The weights of two workers that nobody disturbed."""
+def undisturbed_run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two workers that nobody disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with several(1, 1) as nodes:
         run = folder / "run"
         words = ("train", str(config), f"run={run}", "--address", nodes.address)
         with Drive(folder, *words) as drive:
             drive.succeed()
-    return final_state(run)
+            drive.leaves_nothing()
+    return run
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_run: Path) -> dict[str, np.ndarray]:
+    """Its weights."""
+    return final_state(undisturbed_run)

@@ -113,11 +113,15 @@ def test_the_environment_of_a_worker(monkeypatch):
     }
 
 
-def test_the_trainer_is_imported_with_legacy_keras_set():
+def test_the_trainer_is_imported_without_tensorflow_and_with_legacy_keras_set():
     code = (
+        "import sys\n"
         "from trainer.launch.ray_backend import tensorflow_trainer\n"
+        "trainer = tensorflow_trainer()\n"
+        "assert 'tensorflow' not in sys.modules\n"
         "import keras, tensorflow as tf\n"
-        "print(tensorflow_trainer().__name__, tf.keras.__version__ == keras.__version__)"
+        "from ray.train.tensorflow import TensorflowTrainer\n"
+        "print(trainer is TensorflowTrainer, tf.keras.__version__ == keras.__version__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -127,7 +131,7 @@ def test_the_trainer_is_imported_with_legacy_keras_set():
         text=True,
         timeout=300,
     )
-    assert done.stdout.split() == ["TensorflowTrainer", "True"], done.stderr[-2000:]
+    assert done.stdout.split() == ["True", "True"], done.stderr[-2000:]
 
 
 def train_function() -> dict:

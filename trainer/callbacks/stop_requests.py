@@ -88,21 +88,28 @@ class StopRequests:
             self._cause = limit if over else self._should_stop()
         return self._cause
 
-    def raise_if_signalled(self, step: int, resume_command: str) -> None:
+    def raise_if_signalled(self, step: int, resume_command: str, *, instead: str = "") -> None:
         """Raises what ends the process after a signal; returns where there was none.
 
-        To be called once the checkpoint of `step` is published.
+        Args:
+            step: The last finished step of the run, 0 for none; its checkpoint is published.
+            resume_command: What goes on from there.
+            instead: Why its checkpoint could not be published, if it could not.
 
         Raises:
             InterruptedRun: After SIGINT.
             TerminatedRun: After SIGTERM.
         """
-        if self._signal is not None:
-            raise self._error(
-                f"{_WORDS[signal.Signals(self._signal)]} after step {step:,}; "
-                "its checkpoint is published",
-                remedy=f"to go on: {resume_command}",
-            )
+        if self._signal is None:
+            return
+        word = _WORDS[signal.Signals(self._signal)]
+        if instead:
+            what = f"{word} after step {step:,}, without a checkpoint of it: {instead}"
+        elif step:
+            what = f"{word} after step {step:,}; its checkpoint is published"
+        else:
+            what = f"{word} before the first step was done"
+        raise self._error(what, remedy=f"to go on: {resume_command}")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         first = self._signal is None

@@ -8,6 +8,7 @@ Workers ask and tell in one call, about once a second; the driver empties the
 mailbox as often. What comes from an attempt that is over is dropped.
 """
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -127,10 +128,17 @@ class News:
 
 
 class Coordinator:
-    """The mailbox. All methods return at once."""
+    """The mailbox. All methods return at once.
 
-    def __init__(self) -> None:
+    Args:
+        silence_secs: A driver that has not asked for news for so long is taken for frozen, and
+            its workers are to stop: another driver may want their place.
+    """
+
+    def __init__(self, silence_secs: float = math.inf) -> None:
         self._lock = threading.Lock()
+        self._silence_secs = silence_secs
+        self._asked_at = math.inf
         self._attempt = 0
         self._begun: Begun | None = None
         self._news = News()
@@ -142,11 +150,13 @@ class Coordinator:
         with self._lock:
             self._attempt, self._begun, self._news, self._wish = attempt, None, News(), ""
             self._heard_at = {}
+            self._asked_at = math.inf  # it may be reading a checkpoint
 
     def set_begun(self, begun: Begun) -> None:
         """Tells workers what they go on from."""
         with self._lock:
             self._begun = begun
+            self._asked_at = time.monotonic()
 
     def ask_to_stop(self, cause: str) -> None:
         """Asks the workers to publish a checkpoint and return. The first cause stands."""
@@ -157,6 +167,7 @@ class Coordinator:
         """Returns what came; log lines only once."""
         with self._lock:
             news, now = self._news, time.monotonic()
+            self._asked_at = now
             news.silent_secs = {rank: now - at for rank, at in self._heard_at.items()}
             self._news = News(dict(news.beats), [], list(news.failures), news.ended)
             return news
@@ -179,6 +190,10 @@ class Coordinator:
             self._news.beats[beat.rank] = beat
             self._heard_at[beat.rank] = time.monotonic()
             self._news.lines += lines
+            if time.monotonic() - self._asked_at > self._silence_secs:
+                self._wish = self._wish or (
+                    f"its driver gave no sign of life for {self._silence_secs:.0f} s"
+                )
             return self._wish
 
     def fail(self, attempt: int, failure: Failure) -> None:

@@ -13,9 +13,10 @@ from trainer import config as configs
 from trainer import storage
 from trainer.command_line import catgan
 from trainer.config import Config
+from trainer.errors import CheckpointError
 from trainer.launch.same_run import refuse_changes, same_config
 from trainer.launch.starting import Options, Outcome, on_cluster
-from trainer.run_folder import RunFolder, RunRecord, split_run_address
+from trainer.run_folder import RunFolder, RunRecord, names, split_run_address
 
 
 def train(config: Config, options: Options | None = None) -> Outcome:
@@ -28,6 +29,8 @@ def train(config: Config, options: Options | None = None) -> Outcome:
     options = options or Options()
     folder = RunFolder(storage.open_folder(config.run))
     record = folder.read_record()
+    if record is not None and _never_began(folder):
+        record = None
     if record is not None and not options.overrides:
         config = same_config(config, folder)
     if record is not None and options.from_step is None and _is_finished(record, config):
@@ -60,6 +63,13 @@ def resume(address: str, overrides: Sequence[str] = (), options: Options | None 
     options = options or Options()
     run_address, step = split_run_address(address)
     folder = RunFolder(storage.open_folder(run_address))
+    if folder.read_record() is not None and _never_began(folder):
+        raise CheckpointError(
+            f"the run {folder.address} was claimed and never began: it has no config.yaml and no "
+            "checkpoint",
+            expected="a run that has begun",
+            remedy=f"begin it: {catgan('train', 'CONFIG', configs.setting('run', folder.address))}",
+        )
     before = configs.from_text(folder.read_config(), where=f"the config of {folder.address}")
     before = before.model_copy(update={"run": folder.address})
     config = configs.override(before, overrides)
@@ -67,6 +77,13 @@ def resume(address: str, overrides: Sequence[str] = (), options: Options | None 
     if options.from_step is None:
         options = replace(options, from_step=step)
     return train(config, replace(options, overrides=tuple(overrides)))
+
+
+def _never_began(folder: RunFolder) -> bool:
+    """Says whether a run's driver died between claiming the run and writing its config."""
+    from trainer import checkpoint
+
+    return not folder.folder.exists(names.CONFIG) and not checkpoint.list_all(folder)
 
 
 def _is_finished(record: RunRecord, config: Config) -> bool:

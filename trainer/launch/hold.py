@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-from trainer.errors import CatganError, ConfigError
+from trainer.errors import CatganError, ConfigError, StorageError
 from trainer.launch import alive
 from trainer.run_folder import Holder, RunFolder, RunRecord
 from trainer.run_folder import holder as leases
@@ -112,6 +112,11 @@ class Hold:
         return self._lease.token
 
     @property
+    def lease_secs(self) -> float:
+        """Without a sign of life for so long we are taken for dead."""
+        return self._lease.lease_secs
+
+    @property
     def holder(self) -> Holder:
         """The lease, for `RunFolder.claim_start`; raises RuntimeError before `take`."""
         if self._thread is None:
@@ -130,6 +135,14 @@ class Hold:
         """Raises CheckpointError if another process took the run."""
         if self._lost:
             raise leases.lost(self._folder.address, self._lost)
+
+    def must_be_ours(self) -> None:
+        """Asks the run folder at once; raises CheckpointError if another process took the run."""
+        try:
+            self._renew()
+        except StorageError as error:
+            log.debug("the hold on the run could not be renewed: %s", error.what)
+        self.raise_if_lost()
 
     def __enter__(self) -> Self:
         """Waits until nobody else holds the run, at most as long as a lease.

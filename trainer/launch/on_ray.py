@@ -6,6 +6,7 @@ nothing and opens no GPU. One attempt is one start of the run and one
 `TensorflowTrainer.fit()` (`attempt.py`); what a worker does is `ray_worker.py`'s.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -16,25 +17,22 @@ from typing import Any
 
 from trainer import checkpoint, storage
 from trainer import config as configs
+from trainer.command_line import catgan
 from trainer.config import Config
-from trainer.data.order import check_world_size
+from trainer.data.order import check_world_size, default_lanes
 from trainer.data.shards import checked_manifest
-from trainer.errors import ClusterError
+from trainer.errors import CatganError
 from trainer.launch import starting
 from trainer.launch.budget import Budget
+from trainer.launch.finding_room import await_room, free_places
 from trainer.launch.hold import Hold, hold
 from trainer.launch.ray_cluster import connected
 from trainer.launch.ray_package import mark
 from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
 
-_POLL_SECS = 1.0
-# Ray frees what an ended group had within a moment.
-_FREEING_SECS = 10.0
 # Both sides compute: another version could give other numbers, or not understand the messages.
 _LIBRARIES = ("tensorflow", "keras", "numpy", "ray")
-_RESIZE = "there is room for more workers"
-
 log = logging.getLogger("catgan")
 
 
@@ -53,17 +51,28 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
     """
     from trainer.callbacks.stop_requests import StopRequests
 
+    starting.refuse_other_pictures(config)
+    _refuse_too_many_workers(config)
     address = options.address or ("auto" if os.environ.get("RAY_ADDRESS") else "local")
     settings = config.cluster
     here = len(os.sched_getaffinity(0))
     cores = max(here, settings.max_workers * settings.cpus_per_worker)
-    with hold(folder) as held, connected(address, cpus=cores, package=settings.package) as cluster:
-        _silence_ray()
+    with contextlib.ExitStack() as stack:
+        held = hold(folder)
+        # Outermost: a signal at any moment ends this in good order.
+        stops = StopRequests(max_mins=config.training.max_mins, should_stop=held.lost)
+        stack.enter_context(stops)
+        stack.enter_context(held)
+        cluster = stack.enter_context(connected(address, cpus=cores, package=settings.package))
         if cluster.is_own and cores > here:
             log.info("%d workers share the %d cores of this machine", settings.max_workers, here)
-        with StopRequests(max_mins=config.training.max_mins, should_stop=held.lost) as stops:
-            driver = _Driver(config, folder, options, held, stops, can_grow=not cluster.is_own)
-            return driver.train()
+        driver = _Driver(config, folder, options, held, stops, can_grow=not cluster.is_own)
+        return driver.train()
+
+
+def _refuse_too_many_workers(config: Config) -> None:
+    most, batch = config.cluster.max_workers, config.training.global_batch
+    check_world_size(most, config.dataset.lanes or default_lanes(batch, most), batch)
 
 
 class _Driver:
@@ -81,26 +90,27 @@ class _Driver:
     ) -> None:
         import ray
 
+        from trainer.launch.probe import resolved
+
         self._folder, self._options = folder, options
         self._held, self._stops = held, stops
         self._can_grow = can_grow
-        self._resume_command = f"catgan resume {folder.address}"
+        where = ("--address", options.address) if options.address else ()
+        self._resume_command = catgan("resume", folder.address, *where)
         self._budget = Budget(config.cluster, self._resume_command)
         self._namespace = ray.get_runtime_context().namespace
         self._name = f"catgan-{secrets.token_hex(8)}"
         self._attempts = 0
         self._restart_secs = 0.0
-        self._stood_since = 0.0
+        self._stood_since = self._noticed_at = 0.0
+        self._clock_runs = False
         workers = self._await_room(config)
-        self._config, self._choices = self._resolved(config, workers)
+        self._config, self._choices = resolved(config, folder, workers)
         self._first_workers = workers
 
     def train(self) -> Outcome:
         """Makes attempts until one is the last."""
         config = self._config
-        check_world_size(
-            config.cluster.max_workers, config.dataset.lanes, config.training.global_batch
-        )
         starting.prepare_if_missing(config)
         manifest = checked_manifest(storage.open_folder(config.dataset.address))
         starting.refuse_other_size(manifest, config)
@@ -113,6 +123,7 @@ class _Driver:
             outcome = self._attempt(workers)
             if outcome is not None:
                 return outcome
+            self._held.must_be_ours()
             workers = self._await_room(config)
 
     def _attempt(self, workers: int) -> Outcome | None:
@@ -132,12 +143,12 @@ class _Driver:
             workers,
             self._config.cluster,
         )
-        self._settle(number)
-        fate = attempt.wait(self._looking_after(attempt))
+        first_step = self._settle(number)
+        fate = attempt.wait(self._looking_after(attempt, number, first_step))
         try:
-            return self._judged(fate, number)
+            return self._judged(fate, number, resized=attempt.resized)
         finally:
-            self._stood_since = fate.moved_at
+            self._stood_since, self._noticed_at = fate.moved_at, fate.noticed_at
 
     def _claim(self, workers: int) -> int:
         first = self._attempts == 1
@@ -154,7 +165,7 @@ class _Driver:
         self._folder.write_config(configs.to_yaml(self._config))
         return number
 
-    def _settle(self, number: int) -> None:
+    def _settle(self, number: int) -> int:
         """Chooses and verifies the checkpoint while the workers start and import."""
         from trainer.launch.coordinator import Begun
 
@@ -162,6 +173,7 @@ class _Driver:
         begun = checkpoint.settle(self._folder, number, from_step=from_step)
         starting.tell_where(begun, self._config)
         self._coordinator.set_begun.remote(Begun(begun.start, begun.first_step))
+        return begun.first_step
 
     def _told(self) -> Any:
         from trainer.launch.ray_worker import Told
@@ -171,38 +183,59 @@ class _Driver:
             coordinator=self._name,
             namespace=self._namespace,
             attempt=self._attempts,
-            hang_timeout_secs=self._config.cluster.hang_timeout_secs,
             # A cluster of its own is this very machine.
             mark=mark(*_LIBRARIES) if self._can_grow else None,
             jit=self._choices["jit"],
             restart_secs=self._restart_secs,
             stood_since=self._stood_since,
+            noticed_at=self._noticed_at,
             callbacks=self._options.callbacks,
             before_publish=self._options.before_publish,
         )
 
-    def _looking_after(self, attempt: Any) -> Callable[[], None]:
+    def _looking_after(self, attempt: Any, number: int, first_step: int) -> Callable[[], None]:
         """Returns what is done while workers train: pass wishes on, look for more room."""
         settings = self._config.cluster
-        looked_at = time.monotonic()
+        looked_at, trains = time.monotonic(), False
 
         def look() -> None:
-            nonlocal looked_at
+            nonlocal looked_at, trains
+            if attempt.furthest_step > first_step and not trains:
+                trains = True
+                self._training_goes_on()
             if cause := self._stops.cause():
                 attempt.stop(cause)
+                if not trains:
+                    self._leave(number, first_step, cause)
             if time.monotonic() - looked_at < settings.resize_every_secs:
                 return
             looked_at = time.monotonic()
-            more = min(settings.max_workers, attempt.workers + self._free_places())
-            if more > attempt.workers:
-                log.info(
-                    "there is room for %d workers: stopping %d for them", more, attempt.workers
-                )
-                attempt.stop(_RESIZE)
+            more = min(settings.max_workers, attempt.workers + free_places(settings))
+            if more > attempt.workers and trains:
+                attempt.make_room_for(more)
 
         return look
 
-    def _judged(self, fate: Any, number: int) -> Outcome | None:
+    def _training_goes_on(self) -> None:
+        if not self._clock_runs:
+            self._clock_runs = True
+            self._stops.training_begins()  # the time limit is one of training
+        if self._stood_since:
+            self._restart_secs += time.time() - self._stood_since
+
+    def _leave(self, number: int, step: int, cause: str) -> None:
+        """Ends the command where workers have done nothing yet that could be saved.
+
+        They end with the connection. Returns where nobody is in a hurry.
+        """
+        self._held.raise_if_lost()
+        try:
+            self._stops.raise_if_signalled(step, self._resume_command)
+        except CatganError:
+            starting.note_end(self._folder, number, "stopped", cause)
+            raise
+
+    def _judged(self, fate: Any, number: int, *, resized: bool) -> Outcome | None:
         """Decides what follows from an attempt's end.
 
         Raises:
@@ -212,7 +245,7 @@ class _Driver:
         if ended is not None and ended.status == "finished":
             return Outcome("finished", ended.step, address, ended.cause, self._resume_command)
         if ended is not None:
-            return self._stopped(ended)
+            return self._stopped(ended, resized=resized)
         starting.note_end(self._folder, number, "failed", fate.cause)
         self._held.raise_if_lost()
         if fate.failure is not None and fate.failure.own:
@@ -220,35 +253,26 @@ class _Driver:
         if fate.failure is not None:
             log.debug("%s", fate.failure.trace)
         if self._stops.cause():
-            self._stops.raise_if_signalled(fate.furthest_step, self._resume_command)
+            step = max(0, fate.furthest_step)
+            self._stops.raise_if_signalled(step, self._resume_command, instead=fate.cause)
         log.warning("%s; going on from the newest checkpoint", fate.cause)
         if fate.preempted:
             self._budget.spend_preemption(fate.cause)
-        else:
-            self._budget.spend_failure(fate.furthest_step, fate.cause)
+        elif not (fate.lost_port and self._budget.forgives_lost_port()):
+            self._budget.spend_failure(
+                fate.furthest_step, fate.cause, unseen_steps=fate.unseen_steps
+            )
         return None
 
-    def _stopped(self, ended: Any) -> Outcome | None:
+    def _stopped(self, ended: Any, *, resized: bool) -> Outcome | None:
         self._held.raise_if_lost()
         if cause := self._stops.cause():
             self._stops.raise_if_signalled(ended.step, self._resume_command)
             return Outcome("stopped", ended.step, self._folder.address, cause, self._resume_command)
-        if ended.cause != _RESIZE:
-            log.warning("%s; going on elsewhere", ended.cause)
+        if not resized:
+            log.warning("stopped after step %s: %s; going on", f"{ended.step:,}", ended.cause)
             self._budget.spend_preemption(ended.cause)
         return None
-
-    def _resolved(self, config: Config, workers: int) -> tuple[Config, dict[str, Any]]:
-        """Fixes precision and jit, on a worker's GPU where it takes one to know."""
-        record = self._folder.read_record()
-        if not config.cluster.gpus_per_worker:
-            choices = {"jit": config.jit is True or bool(record and record.choices.get("jit"))}
-            return starting.resolve(config, self._folder, "float32"), choices
-        from trainer.launch.probe import probe
-
-        recorded = record.choices if record else {}
-        precision, jit = probe(config, workers, recorded)
-        return starting.resolve(config, self._folder, precision), {"jit": jit}
 
     def _mailbox(self) -> Any:
         """Starts the coordinator on this node: it is to end with the driver and not before."""
@@ -259,45 +283,11 @@ class _Driver:
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor = ray.remote(num_cpus=0, max_concurrency=32, scheduling_strategy=here)(Coordinator)
-        return actor.options(name=self._name, namespace=self._namespace).remote()
-
-    def _free_places(self) -> int:
-        from trainer.launch import room
-
-        return room.places(room.nodes(), self._config.cluster, free=True)
+        named = actor.options(name=self._name, namespace=self._namespace)
+        return named.remote(silence_secs=self._held.lease_secs)
 
     def _await_room(self, config: Config) -> int:
-        """Waits until there is room for the fewest workers; returns how many there is room for.
-
-        Raises:
-            ClusterError: There is none, and none can be hoped for.
-        """
-        from trainer.launch import room
-
-        need = config.cluster
-        began, told = time.monotonic(), False
-        while True:
-            nodes = room.nodes()
-            free, capacity = (room.places(nodes, need, free=flag) for flag in (True, False))
-            waited = time.monotonic() - began
-            enough = free >= need.max_workers or (
-                free >= need.min_workers and (free >= capacity or waited > _FREEING_SECS)
-            )
-            if enough:
-                return min(free, need.max_workers)
-            what = (
-                f"{room.asked(need, need.min_workers)} were asked for, and the cluster has "
-                f"{room.had(nodes)}: room for {free} now, {capacity} if nothing else ran"
-            )
-            over = waited > need.start_timeout_secs
-            if over or (capacity < need.min_workers and not self._can_grow):
-                raise self._no_room(what, capacity, waited if over else 0.0)
-            if not told and waited > _FREEING_SECS / 5:
-                log.warning("%s; waiting up to %g s for room", what, need.start_timeout_secs)
-                told = True
-                self._ask_autoscaler(need)
-            self._give_way()
-            time.sleep(_POLL_SECS)
+        return await_room(config.cluster, can_grow=self._can_grow, each_poll=self._give_way)
 
     def _give_way(self) -> None:
         """Ends the wait for room if the person or another driver wants it."""
@@ -305,37 +295,3 @@ class _Driver:
         if self._stops.cause():
             step = record.step if (record := self._folder.read_record()) else 0
             self._stops.raise_if_signalled(step, self._resume_command)
-
-    def _ask_autoscaler(self, need: Any) -> None:
-        """Tells an autoscaler what is waited for; without one, nothing happens."""
-        from ray.autoscaler.sdk import request_resources
-
-        bundle: dict[str, float] = {"CPU": need.cpus_per_worker}
-        if need.gpus_per_worker:
-            bundle["GPU"] = need.gpus_per_worker
-        try:
-            request_resources(bundles=[bundle] * need.max_workers)
-        except Exception as error:
-            log.debug("no autoscaler was asked: %s", error)
-
-    def _no_room(self, what: str, capacity: int, waited_secs: float) -> ClusterError:
-        fewer = f"cluster.workers={capacity}" if capacity else "cluster.gpus_per_worker=0"
-        waited = f", after {waited_secs:.0f} s of waiting" if waited_secs else ""
-        return ClusterError(
-            what + waited,
-            expected="room for the fewest workers of cluster.workers, each on one node",
-            remedy=f"ask for what can be had ({fewer}), add nodes, or wait longer "
-            "(cluster.start_timeout_secs)",
-        )
-
-
-def _silence_ray() -> None:
-    """Keeps Ray from printing what it thinks of dead workers: the driver says it in its own words.
-
-    Its setting `log_to_driver` leaves these out. Where the private place has changed, they
-    come again, beside ours.
-    """
-    import ray._private.worker as private
-
-    if not log.isEnabledFor(logging.DEBUG):
-        private.print_to_stdstream = lambda *told, **named: None

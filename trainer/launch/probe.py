@@ -10,6 +10,31 @@ from typing import Any
 import ray
 
 from trainer.config import Config, from_text, to_yaml
+from trainer.launch import starting
+from trainer.run_folder import RunFolder
+
+
+def resolved(config: Config, folder: RunFolder, workers: int) -> tuple[Config, dict[str, Any]]:
+    """Fixes what a config leaves open, on a worker's GPU where it takes one to know.
+
+    Args:
+        config: As it was written.
+        folder: The run folder.
+        workers: How many will train.
+
+    Returns:
+        The resolved config, and the choices that were made by measuring.
+    """
+    record = folder.read_record()
+    recorded = record.choices if record else {}
+    if config.cluster.gpus_per_worker:
+        precision, jit = probe(config, workers, recorded)
+    else:
+        # As `starting.choices` has it for one process.
+        precision, jit = "float32", config.jit is True
+        if config.jit == "auto":
+            jit = bool(recorded.get("jit"))
+    return starting.resolve(config, folder, precision), {"jit": jit}
 
 
 def probe(config: Config, workers: int, recorded: Mapping[str, Any]) -> tuple[str, bool]:

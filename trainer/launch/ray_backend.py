@@ -160,14 +160,17 @@ def allow_keras_3() -> None:
 
 
 def tensorflow_trainer() -> type:
-    """Imports and returns `ray.train.tensorflow.TensorflowTrainer`.
+    """Returns `ray.train.tensorflow.TensorflowTrainer`.
 
-    That imports TensorFlow, in a driver which has no use for it.
+    The public import brings TensorFlow along: seconds, and most of a gigabyte, in a driver
+    which has no use for it. So the class is taken from where it is made, if it is there.
     """
     allow_keras_3()
-    quiet.import_without_gpu()
-    from ray.train.tensorflow import TensorflowTrainer
-
+    try:
+        from ray.train.v2.tensorflow.tensorflow_trainer import TensorflowTrainer
+    except ImportError:
+        quiet.import_without_gpu()
+        from ray.train.tensorflow import TensorflowTrainer
     return TensorflowTrainer
 
 

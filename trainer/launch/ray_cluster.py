@@ -11,8 +11,8 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -28,6 +28,12 @@ log = logging.getLogger("catgan")
 
 _STORE_BYTES = 256 * 2**20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Removes a folder once its input ends. That also comes when this process is killed, and then
+# Ray's processes need a moment to end as well.
+_REMOVE_LATER = """
+if read -r _; then rm -rf -- "$1"; exit; fi
+for _ in 1 2 3 4 5; do sleep 1; rm -rf -- "$1"; done
+"""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,8 @@ def connected(
         stack.callback(_shut_down)
         stack.enter_context(_words_of_ray_in_the_log())
         _initialise(options, target)
+        if not log_to_driver:
+            _silence()
         yield Connection(ray.get_runtime_context().gcs_address, is_own=target is None)
 
 
@@ -194,8 +202,7 @@ def _local_options(
     cpus: int | None, gpus: int | None, stack: contextlib.ExitStack
 ) -> dict[str, Any]:
     cpus = cpus or len(os.sched_getaffinity(0))
-    folder = tempfile.mkdtemp(prefix="catgan-ray-", dir="/tmp")  # paths of sockets must be short
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder = _temporary_folder(stack)
     if not any(os.environ.get(f"RAY_AUTH_{name}") for name in ("MODE", "TOKEN", "TOKEN_PATH")):
         # Else Ray makes up a token all the same, and leaves it in the home folder.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -207,6 +214,20 @@ def _local_options(
         "object_store_memory": max(_STORE_BYTES, cpus * 2**24),
         "_temp_dir": folder,
     }
+
+
+def _temporary_folder(stack: contextlib.ExitStack) -> str:
+    """Makes a folder for Ray's files that goes with this process, however it ends."""
+    folder = tempfile.mkdtemp(prefix="catgan-ray-", dir="/tmp")  # paths of sockets must be short
+    remover = subprocess.Popen(
+        ["sh", "-c", _REMOVE_LATER, "sh", folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    stack.callback(remover.communicate, b"now\n")
+    return folder
 
 
 def _initialise(options: dict[str, Any], address: str | None) -> None:
@@ -225,6 +246,18 @@ def _initialise(options: dict[str, Any], address: str | None) -> None:
                 remedy="look for other clusters on this machine with 'ps', or leave --address away",
             ) from error
         raise refused(address, error) from error
+
+
+def _silence() -> None:
+    """Keeps Ray from printing what it thinks of dead workers: we say it in our own words.
+
+    Its setting `log_to_driver` leaves these out. Where the private place has changed, they
+    come again, beside ours.
+    """
+    import ray._private.worker as private
+
+    if not logging.getLogger("catgan").isEnabledFor(logging.DEBUG):
+        private.print_to_stdstream = lambda *told, **named: None
 
 
 def _shut_down() -> None:

@@ -1,7 +1,7 @@
 """Whether a cluster has room for the workers of a run, and what to say if not.
 
 Owns counting places on nodes and the words about it. Asks Ray for its nodes;
-places nothing itself.
+places nothing itself and waits for nothing, see `finding_room.py`.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import ray
 
 from trainer.config.settings import ClusterSettings
+from trainer.errors import ClusterError
 
 _ACCELERATOR = "accelerator_type:"
 
@@ -74,6 +75,52 @@ def _places(there: Mapping[str, float], total: Mapping[str, float], need: Cluste
     return int(fits)
 
 
+def told(nodes: Sequence[Node], need: ClusterSettings) -> str:
+    """Says what was asked for, what there is, and for how many workers it is enough."""
+    free, capacity = (places(nodes, need, free=flag) for flag in (True, False))
+    return (
+        f"{asked(need, need.min_workers)} were asked for, and the cluster has {had(nodes)}: "
+        f"room for {free} now, {capacity} if nothing else ran"
+    )
+
+
+def missing(nodes: Sequence[Node], need: ClusterSettings, waited_secs: float) -> ClusterError:
+    """Returns the error of a cluster without room.
+
+    Args:
+        nodes: Of the cluster.
+        need: What one worker needs, and how many there are to be.
+        waited_secs: How long room was waited for; 0: not at all.
+    """
+    waited = f", after {waited_secs:.0f} s of waiting" if waited_secs else ""
+    longer = ", or wait longer: cluster.start_timeout_secs=…" if waited_secs else ""
+    return ClusterError(
+        told(nodes, need) + waited,
+        expected="room for the fewest workers of cluster.workers, each on one node",
+        remedy=f"{_can_be_had(nodes, need)}, or add nodes{longer}",
+    )
+
+
+def _can_be_had(nodes: Sequence[Node], need: ClusterSettings) -> str:
+    """Says what to change so that there would be room."""
+    free, capacity = (places(nodes, need, free=flag) for flag in (True, False))
+    if capacity >= need.min_workers:
+        fewer = f"ask for what is free (cluster.workers={free}), or " if free else ""
+        return f"{fewer}let what else runs there end"
+    if capacity:
+        return f"ask for what can be had: cluster.workers={capacity}"
+    kinds = _kinds(nodes)
+    if need.accelerator_type and need.accelerator_type not in kinds:
+        there = f"cluster.accelerator_type={kinds[0]}" if kinds else "cluster.accelerator_type=''"
+        return f"ask for what can be had: {there}"
+    if need.gpus_per_worker and not any(node.total.get("GPU") for node in nodes):
+        return "train without GPUs: cluster.gpus_per_worker=0"
+    most = int(max((node.total.get("CPU", 0.0) for node in nodes), default=0.0))
+    if most:
+        return f"ask for what can be had: cluster.cpus_per_worker={most}"
+    return "give the cluster's nodes cores (ray start --num-cpus)"
+
+
 def asked(need: ClusterSettings, workers: int) -> str:
     """Says what a number of workers needs, in words."""
     gpu = f" and {need.gpus_per_worker} GPU" if need.gpus_per_worker else ""
@@ -85,19 +132,17 @@ def had(nodes: Sequence[Node]) -> str:
     """Says what a cluster has, in words."""
     cpus, free_cpus = _sums(nodes, "CPU")
     gpus, free_gpus = _sums(nodes, "GPU")
-    kinds = sorted(
-        {
-            name.removeprefix(_ACCELERATOR)
-            for node in nodes
-            for name in node.total
-            if name.startswith(_ACCELERATOR)
-        }
-    )
+    kinds = _kinds(nodes)
     kind = f" of kind {', '.join(kinds)}" if kinds else ""
     return (
         f"{_several(len(nodes), 'node')} with {_several(cpus, 'core')} ({free_cpus:g} free) and "
         f"{_several(gpus, 'GPU')}{kind} ({free_gpus:g} free)"
     )
+
+
+def _kinds(nodes: Sequence[Node]) -> list[str]:
+    names = {name for node in nodes for name in node.total}
+    return sorted(n.removeprefix(_ACCELERATOR) for n in names if n.startswith(_ACCELERATOR))
 
 
 def _sums(nodes: Sequence[Node], name: str) -> tuple[float, float]:

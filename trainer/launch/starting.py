@@ -106,6 +106,15 @@ def open_dataset(config: Config) -> Any:
     return dataset
 
 
+def refuse_other_pictures(config: Config) -> None:
+    """Raises DataError where a data set is there and does not fit, or is neither there nor made."""
+    from trainer.data.shards import MANIFEST_NAME, checked_manifest
+
+    folder = storage.open_folder(config.dataset.address)
+    if not config.dataset.source or folder.exists(MANIFEST_NAME):
+        refuse_other_size(checked_manifest(folder), config)
+
+
 def refuse_other_size(manifest: Any, config: Config) -> None:
     """Raises DataError where a data set's pictures are not of the config's size."""
     settings = config.dataset
