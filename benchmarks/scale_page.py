@@ -156,13 +156,7 @@ def limits(given: Scenario, of: Sequence[Model], shards: int) -> list[Limit]:
             "a second",
             "does not grow with workers: one rank and one driver write",
         ),
-        Limit(
-            "cache of a node, at the least",
-            least / MIB,
-            given.cache_mib,
-            "MiB",
-            "dataset.cache_mib",
-        ),
+        Limit("cache of a node, at the least", least / MIB, given.cache_mib, "MiB", "cache_mib"),
         Limit(
             "memory for the manifest, read",
             memory / 1e9,
@@ -184,14 +178,17 @@ def _broken(found: Sequence[Limit]) -> str:
     rows = [
         [
             limit.what,
-            f"{limit.needed:,.3g} {limit.unit}",
-            f"{limit.there:,.6g} {limit.unit}",
+            *(f"{_figure(value)} {limit.unit}" for value in (limit.needed, limit.there)),
             f"**{limit.load:.2f}**" if limit.load > 1 else f"{limit.load:.2f}",
             limit.remedy,
         ]
         for limit in found
     ]
     return f"{first}\n\n{table(['what', 'needed', 'there', 'load', 'what moves it'], rows)}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _with_jpeg(given: Scenario, of: Sequence[Model], shards: int) -> str:
