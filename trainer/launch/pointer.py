@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trainer import checkpoint, storage
 from trainer.checkpoint.format import Manifest
 from trainer.checkpoint.listing import fetch_manifest
+from trainer.command_line import catgan
 from trainer.errors import CatganError, CheckpointError
 from trainer.launch.ray_storage import ray_storage
 from trainer.run_folder import RunFolder, names, step_name
@@ -224,7 +225,7 @@ def open_pointer(
             f"{pointer.address}, which {ray_checkpoint.path} points to, does not exist any more",
             expected="the checkpoint that the run published there; a run keeps the last "
             "checkpoint.keep_last, and a bucket may have a rule that deletes what is old",
-            remedy=f"take another one of this run: `catgan inspect {pointer.run}` lists them",
+            remedy=f"take another one of this run: `{catgan('inspect', pointer.run)}` lists them",
         ) from error
     if manifest_hash(manifest) != pointer.manifest_sha256:
         raise CheckpointError(

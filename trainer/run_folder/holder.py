@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from trainer.command_line import catgan
 from trainer.errors import CheckpointError, ClusterError
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def claimable(record: "RunRecord | None", mine: Holder, address: str) -> None:
             f"{address} was trained by another process in the meantime"
             + (f": start {last.number} on {last.host}" if (last := _last(record)) else ""),
             expected=_ONE_AT_A_TIME,
-            remedy=f"go on from where it stopped: catgan resume {address}",
+            remedy=f"go on from where it stopped: {catgan('resume', address)}",
         )
     if record.holder.token != mine.token:
         raise being_trained(record, record.holder, mine.renewed, address)
