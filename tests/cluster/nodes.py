@@ -5,11 +5,13 @@ its own; a node that is killed takes its workers along, as a machine does.
 """
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -67,6 +69,19 @@ class Nodes:
                 if "RayTrainWorker" in " ".join(cmdline(process)):
                     found.append(process)
         return found
+
+    def rank(self, rank: int) -> psutil.Process:
+        """The newest process of a rank, as Ray's own log names it."""
+        logs = Path(self._temp).glob("session_*/logs/train/*controller*.log")
+        newest = max(logs, key=lambda path: path.stat().st_mtime)
+        found = re.findall(rf"pid=(\d+)\) world_rank={rank},", newest.read_text())
+        return psutil.Process(int(found[-1]))
+
+    def of(self, worker: psutil.Process) -> Any:
+        """The node that a process runs on."""
+        return next(
+            node for node in self._cluster.worker_nodes if worker in children(raylet_of(node))
+        )
 
     def close(self) -> None:
         pids = [

@@ -151,7 +151,7 @@ def _where(rank: int, beats: Mapping[int, Beat]) -> str:
 
 def _death(failure: BaseException) -> str:
     text = str(failure)
-    if isinstance(failure, ray.exceptions.OutOfMemoryError) or "OOM" in text:
+    if isinstance(failure, ray.exceptions.OutOfMemoryError):
         return "was killed because its machine ran out of memory"
     if getattr(failure, "preempted", False):
         return "died with its machine, which was taken back"
