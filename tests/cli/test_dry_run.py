@@ -43,7 +43,7 @@ def test_the_cluster_config_gives_each_gpu_the_batch_of_one(catgan):
 def test_the_2018_networks_have_the_published_sizes(catgan):
     found = catgan("train", CONFIGS / "seed2018.yaml", "--dry-run", "--json").answer
     assert [n["trainable"] for n in found["networks"]] == [24_034_819, 17_484_289]
-    assert found["flops"]["plain"] / 64 == pytest.approx(54.4e9, rel=1e-3)
+    assert found["flops"]["plain"] / 64 == pytest.approx(54.4e9, rel=3e-3)
 
 
 def test_figures_for_programs(catgan, tiny):
