@@ -27,7 +27,7 @@ from trainer.callbacks.pace import TrainingClock
 from trainer.callbacks.preemption import Preemption
 from trainer.callbacks.progress_bar import ProgressBar
 from trainer.callbacks.run_record import RunProgress
-from trainer.callbacks.sampling import Sampling
+from trainer.callbacks.sampling import Sampling, draw_missing
 from trainer.callbacks.schedule import Due, Schedule
 from trainer.callbacks.stop_requests import StopRequests
 from trainer.callbacks.tensorboard import TensorBoard
@@ -292,6 +292,7 @@ class _Start:
             published = step if self._handed_over is None else self._handed_over
             return Result("stopped", published, self._context.stops.cause() or "asked to stop")
         if self._writes:
+            draw_missing(self._folder.folder, self._config, self._gan.ema_generator, step)
             save_generator(
                 self._gan.ema_generator, self._folder.folder, self._config.model.picture_scale
             )

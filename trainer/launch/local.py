@@ -8,6 +8,7 @@ import logging
 import socket
 
 from trainer import config as configs
+from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.launch import starting
 from trainer.launch.hold import Hold, hold
@@ -72,7 +73,7 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             lambda: worker.run(config, folder, dataset, begun, context, options.callbacks),
             config.training.global_batch,
         )
-        command = f"catgan resume {folder.address}"
+        command = catgan("resume", folder.address)
         if result.status == "stopped":
             held.raise_if_lost()
             stops.raise_if_signalled(result.step, command)
