@@ -10,12 +10,15 @@ and latents, `seen/…`, and what this rank heard after every call, `heard/…`.
 import json
 import os
 import sys
+import time
 
 import numpy as np
 
 STEPS = 20
 # Call after which rank 1 asks for a stop, and after which it thinks better of it.
 SAYS, UNSAYS = 1, 2
+# Calls after which rank 1 does something else for so many seconds.
+DAWDLES, DAWDLE_SECS = (9, 10, 11), 0.5
 
 
 def main(out: str, cases: dict[str, list[str]]) -> None:
@@ -103,6 +106,8 @@ def _follower():
                 self.values.setdefault(name, []).append(value)
             if agreement.rank == 1 and batch in (SAYS, UNSAYS):
                 agreement.say("stop", float(batch == SAYS))
+            if agreement.rank == 1 and batch in DAWDLES:
+                time.sleep(DAWDLE_SECS)
 
     return Follower()
 

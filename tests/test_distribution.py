@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.distribution_worker import SAYS, STEPS, UNSAYS
+from tests.distribution_worker import DAWDLE_SECS, DAWDLES, SAYS, STEPS, UNSAYS
 from trainer.data.prepare import PrepareOptions, prepare
 
 pytestmark = pytest.mark.timeout(1200)
@@ -235,3 +235,11 @@ def test_ranks_hear_the_same_after_the_same_call(two, case):
         # The first call tells of none before it.
         assert (state["heard/busy_secs"][1:] > 0).all()
         assert not any("said" in name or "waited" in name for name in state)
+
+
+def test_who_waits_is_not_busy(two):
+    """Rank 0 waits for rank 1 in the step's collective, and is not taken for the slower one."""
+    # Told with the call after the one that it delayed.
+    busy = two["pairing"][0]["heard/busy_secs"][np.array(DAWDLES) + 2]
+    assert (busy[:, 1] > DAWDLE_SECS).all()
+    assert (busy[:, 0] < busy[:, 1]).any()

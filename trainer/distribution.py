@@ -94,11 +94,11 @@ class Distribution:
         flat = [tf.reshape(tf.cast(value, wide), [-1]) for value in logs.values()]
         payload = [tf.cast(gradient, wide) for gradient in gradients]
         payload += [tf.concat(flat, 0)] if flat else []
+        ready = _secs_when(payload) if self.times_waits else None
         summed = self.sum_over_replicas(payload)
         waits = {}
-        if self.times_waits:
-            secs = _secs_when(summed) - _secs_when(payload)
-            waits[WAITED + network] = tf.cast(secs, tf.float32)
+        if ready is not None:
+            waits[WAITED + network] = tf.cast(_secs_when(summed) - ready, tf.float32)
         parts = tf.split(summed.pop(), [part.shape[0] for part in flat]) if flat else []
         sums = {
             name: tf.cast(tf.reshape(part, value.shape), value.dtype)
@@ -189,7 +189,10 @@ class ReplicaAdam(keras.optimizers.Adam):
 
 
 def _secs_when(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The clock, float64, when all of these are there; nothing waits for it."""
+    """The clock, float64, when all of these are there.
+
+    Only later readings wait for it: a function's clocks are read in the order of the program.
+    """
     with tf.control_dependencies(tensors):
         return tf.timestamp()
 

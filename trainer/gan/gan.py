@@ -173,6 +173,12 @@ class GAN(keras.Model):
         return self._figures(logs, step)
 
     def _step_at_once(self, real_images, latents, with_penalty: bool, say: Logs) -> Logs:
+        """The whole batch in one pass of G.
+
+        With several workers G's gradients are computed while D's are on the wire only in the
+        simultaneous update: the alternating one's G half begins with the updated D. What does
+        not need it, G's pass, stands before the exchange already.
+        """
         weights = [v.value for v in self.generator.trainable_variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
