@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +115,8 @@ def cmdline(process: psutil.Process) -> list[str]:
 
 
 def quietly(process: psutil.Process, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Progress:
     def unseen_steps(self) -> int:
         """Steps that may be done before they are seen, at the pace so far."""
         secs = self.at - self.first_at
-        if secs <= 0:
+        if self.first_step < 0 or secs <= 0:
             return 0
         return int(_UNSEEN_SECS * (self.step - self.first_step) / secs) + 1
 

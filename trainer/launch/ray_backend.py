@@ -71,6 +71,7 @@ class HeldPortsBackend(Backend):
                 worker_group.execute_single_async(rank, prepare_worker, addresses, rank, variables)
                 for rank in range(len(worker_group))
             ]
+            + worker_group.execute_async(termination.listen)
         )
 
 
@@ -142,7 +143,6 @@ def prepare_worker(addresses: list[str], rank: int, variables: Mapping[str, str]
         variables: Set unless they are there.
     """
     allow_keras_3()
-    termination.listen()
     os.environ["TF_CONFIG"] = json.dumps(
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
     )
@@ -160,10 +160,11 @@ def allow_keras_3() -> None:
 
 
 def tensorflow_trainer() -> type:
-    """Returns `ray.train.tensorflow.TensorflowTrainer`.
+    """Returns `ray.train.tensorflow.TensorflowTrainer`, to be given a `tensorflow_config`.
 
-    The public import brings TensorFlow along: seconds, and most of a gigabyte, in a driver
-    which has no use for it. So the class is taken from where it is made, if it is there.
+    Imported where Ray says, and made as Ray makes it, it brings TensorFlow along: seconds, and
+    most of a gigabyte, in a driver which has no use for it. So it is taken from where it is
+    defined, if it is there, and without the default for `tensorflow_config`.
     """
     allow_keras_3()
     try:
@@ -171,7 +172,16 @@ def tensorflow_trainer() -> type:
     except ImportError:
         quiet.import_without_gpu()
         from ray.train.tensorflow import TensorflowTrainer
-    return TensorflowTrainer
+
+        return TensorflowTrainer
+
+    class Trainer(TensorflowTrainer):
+        def __init__(self, train_loop_per_worker: Any, *, tensorflow_config: Any, **told: Any):
+            super(TensorflowTrainer, self).__init__(
+                train_loop_per_worker, backend_config=tensorflow_config, **told
+            )
+
+    return Trainer
 
 
 def lost_its_port(error: BaseException) -> bool:

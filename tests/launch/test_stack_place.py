@@ -1,0 +1,128 @@
+"""Where a stuck thread stands, in words; with the stacks of real threads."""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import tensorflow as tf
+
+from tests.launch.processes import wait_until
+from trainer.callbacks.base import StepCallback
+from trainer.launch.stack_place import place_of
+
+
+class Threads:
+    """Threads that stand where they are told to, until the end of the test."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self._started: list[threading.Thread] = []
+
+    def start(self, target: Callable[[], object]) -> int:
+        """Starts one; how it ends when it is let go is nobody's concern."""
+
+        def run() -> None:
+            with contextlib.suppress(Exception):
+                target()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self._started.append(thread)
+        return thread.ident or 0
+
+    def close(self) -> None:
+        self.over.set()
+        for thread in self._started:
+            thread.join(30)
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    made = Threads()
+    yield made
+    made.close()
+
+
+def settled(thread: int, function: str) -> None:
+    """Waits until a frame of the thread is in the function."""
+
+    def there() -> bool:
+        frame = sys._current_frames().get(thread)
+        while frame is not None and frame.f_code.co_name != function:
+            frame = frame.f_back
+        return frame is not None
+
+    wait_until(there, secs=30)
+    time.sleep(0.1)
+
+
+def test_in_a_callback_of_the_user(threads):
+    class Stuck(StepCallback):
+        def after_call(self, step, logs):
+            threads.over.wait()
+
+    callback = Stuck()
+    callback.set_model(type("Model", (), {"step": 5})())
+    thread = threads.start(lambda: callback.on_train_batch_end(0))
+    settled(thread, "after_call")
+    place = place_of(thread, sys._current_frames())
+    assert place.words.startswith("in threading.py:")
+    assert ", called from callbacks/base.py:" in place.words
+    assert place.words.endswith("(on_train_batch_end)")
+    assert not place.waits
+    assert "threads.over.wait()" in place.trace
+
+
+def test_waiting_for_data(threads, tmp_path):
+    stalled = tmp_path / "stalled.tfrecord"
+    os.mkfifo(stalled)
+    batches = iter(tf.data.TFRecordDataset(str(stalled)))
+    thread = threads.start(lambda: next(batches, None))
+    settled(thread, "_next_internal")
+    place = place_of(thread, sys._current_frames())
+    with stalled.open("wb"):
+        pass
+    assert place.words == "waiting for data"
+    assert not place.waits
+
+
+def step(threads: Threads) -> Callable[[], object]:
+    """A step that stands still in native code, as one does that waits for another worker."""
+    waits = tf.function(lambda: tf.py_function(lambda: threads.over.wait() and 0.0, [], tf.float32))
+    waits.get_concrete_function()
+    return waits
+
+
+def test_in_a_step(threads):
+    thread = threads.start(step(threads))
+    settled(thread, "quick_execute")
+    place = place_of(thread, sys._current_frames())
+    assert place.words == "in a step, perhaps waiting for another worker"
+    assert place.waits
+
+
+def test_in_a_step_that_waits_for_data_inside(threads, tmp_path):
+    """Whoever reads shards stands in a thread of its own."""
+    from trainer import storage
+    from trainer.data.shards import checked_manifest
+
+    os.mkfifo(tmp_path / "manifest.json")
+    folder = storage.open_folder(str(tmp_path))
+    thread = threads.start(step(threads))
+    reader = threads.start(lambda: checked_manifest(folder))
+    settled(thread, "quick_execute")
+    settled(reader, "checked_manifest")
+    place = place_of(thread, sys._current_frames())
+    with (tmp_path / "manifest.json").open("wb"):
+        pass
+    assert place.words.startswith("waiting for data (in ")
+    assert not place.waits
+
+
+def test_a_thread_that_is_gone():
+    place = place_of(-1, sys._current_frames())
+    assert (place.words, place.waits) == ("its training thread has ended", False)
