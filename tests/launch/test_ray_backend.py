@@ -117,11 +117,12 @@ def test_the_trainer_is_imported_without_tensorflow_and_with_legacy_keras_set():
     code = (
         "import sys\n"
         "from trainer.launch.ray_backend import tensorflow_trainer\n"
-        "trainer = tensorflow_trainer()\n"
+        "from trainer.launch.ray_backend import HeldPorts\n"
+        "trainer = tensorflow_trainer()(print, tensorflow_config=HeldPorts())\n"
         "assert 'tensorflow' not in sys.modules\n"
         "import keras, tensorflow as tf\n"
         "from ray.train.tensorflow import TensorflowTrainer\n"
-        "print(trainer is TensorflowTrainer, tf.keras.__version__ == keras.__version__)"
+        "print(isinstance(trainer, TensorflowTrainer), tf.keras.__version__ == keras.__version__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
