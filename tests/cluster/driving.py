@@ -46,6 +46,7 @@ cluster: {{workers: 2, cpus_per_worker: 1, start_timeout_secs: 120, hang_timeout
 
 # Handed on to the workers, so that they are found wherever they run.
 _MARK = "CATGAN_TEST_MARK"
+SLOWLY = (sys.executable, str(REPOSITORY / "tests" / "cluster" / "slowly.py"))
 # Ray Train starts it once for a whole cluster and all its jobs, and keeps it.
 _RAYS_OWN = "ray::_AutoscalingCoordinatorActor"
 

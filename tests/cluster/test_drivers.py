@@ -6,6 +6,7 @@ import pytest
 
 from tests.cluster.driving import (
     EVERY,
+    SLOWLY,
     STEPS,
     Drive,
     assert_close,
@@ -173,7 +174,7 @@ def test_a_frozen_driver_is_taken_over_from(config, undisturbed_run, tmp_path):
     with several(1, 1) as nodes:
         words = ("train", str(config), f"run={run}", "--address", nodes.address)
         lease = {"CATGAN_LEASE_SECS": "4"}
-        with Drive(tmp_path, *words, env=lease) as drive:
+        with Drive(tmp_path, *words, env=lease, program=SLOWLY) as drive:
             drive.wait_for_step(30)
             drive.send(signal.SIGSTOP)
             with Drive(tmp_path, *words, env=lease) as second:
