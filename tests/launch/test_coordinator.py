@@ -52,6 +52,14 @@ def test_the_first_wish_to_stop_stands(mailbox):
     assert mailbox.check_in(1, beat(1), []) == "the person wants it"
 
 
+def test_a_workers_own_wish_is_told_to_all_of_its_attempt(mailbox):
+    mailbox.wish(1, "my machine goes")
+    assert mailbox.check_in(1, beat(0), []) == "my machine goes"
+    mailbox.begin_attempt(2)
+    mailbox.wish(1, "late")
+    assert mailbox.check_in(2, beat(0), []) == ""
+
+
 def test_what_comes_from_an_attempt_that_is_over_is_dropped(mailbox):
     mailbox.ask_to_stop("there is more room")
     mailbox.set_begun(Begun(1, 20))

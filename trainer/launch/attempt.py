@@ -5,6 +5,7 @@ nothing by itself: whether another attempt is made, and with how many workers, i
 in `on_ray.py`, between attempts, where a run's state is read from its folder.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -16,7 +17,8 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
 from trainer.config.settings import ClusterSettings
-from trainer.launch.coordinator import Line, News
+from trainer.errors import CatganError
+from trainer.launch.coordinator import Ended, Line, News
 from trainer.launch.fate import Fate, Progress, fate_of
 from trainer.launch.ray_backend import HeldPorts, tensorflow_trainer
 from trainer.launch.ray_storage import ray_storage
@@ -143,8 +145,8 @@ class Attempt:
     def _take_news(self) -> None:
         try:
             self._news = ray.get(self._coordinator.news.remote(), timeout=20)
-        except ray.exceptions.GetTimeoutError:
-            return
+        except ray.exceptions.RayError:
+            return  # slow, or started again by Ray: workers will tell it once more
         for beat in self._news.beats.values():
             self._progress = self._progress.seen(beat.step, time.time() - beat.stood_secs)
         for line in self._news.lines:
@@ -153,7 +155,19 @@ class Attempt:
             self._noticed_at = self._noticed_at or time.time()
 
     def _fate(self) -> Fate:
+        self._news.ended = self._news.ended or self._noted_end()
         return fate_of(self._error, self._news, self.workers, self._progress, self._noticed_at)
+
+    def _noted_end(self) -> Ended | None:
+        """What rank 0 wrote into the run's record, should the mailbox have missed it."""
+        with contextlib.suppress(CatganError):
+            record = self._folder.read_record()
+            if record is None or record.status not in ("finished", "stopped"):
+                return None
+            own = record.starts[-1]
+            if own.number == self._start and own.ended:
+                return Ended(record.status, record.step, own.cause or "")
+        return None
 
 
 def _pass_on(line: Line) -> None:

@@ -82,6 +82,16 @@ class CheckIn:
         """Returns why this worker should stop, or ""."""
         return self._cause
 
+    def latest_cause(self) -> str:
+        """Asks the driver once more and returns why this worker should stop, or ""."""
+        self._check_in()
+        return self._cause
+
+    def wish(self, cause: str) -> None:
+        """Takes this worker's own reason to stop, and lets the others know it. Does not wait."""
+        self._cause = cause
+        self._coordinator.wish.remote(self._attempt, cause)
+
     def begins(self, step: int) -> None:
         """Notes that training begins, `step` being finished."""
         self._step, self._moved_at = step, time.monotonic()

@@ -163,6 +163,11 @@ class Coordinator:
         with self._lock:
             self._wish = self._wish or cause
 
+    def wish(self, attempt: int, cause: str) -> None:
+        """Takes a worker's own reason to stop, which all of them will be told."""
+        if attempt == self._attempt:
+            self.ask_to_stop(cause)
+
     def news(self) -> News:
         """Returns what came; log lines only once."""
         with self._lock:

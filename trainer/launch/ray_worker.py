@@ -10,7 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -103,15 +103,14 @@ def work(told: Told) -> None:
 
 
 def _reason_to_stop(line: CheckIn) -> str:
-    """The driver's wish, or what this worker itself has heard of its machine."""
-    if cause := line.cause():
-        return cause
-    if ranks := sorted(draining_ranks()):
-        named = ", ".join(str(rank) for rank in ranks)
-        return f"the node of rank {named} is being taken back"
-    if termination.heard():
-        return f"rank {line.rank} on {line.host} was told to terminate"
-    return ""
+    """The driver's wish, another worker's, or what this one itself has heard of its machine."""
+    if not line.cause():
+        if ranks := sorted(draining_ranks()):
+            named = ", ".join(str(rank) for rank in ranks)
+            line.wish(f"the node of rank {named} is being taken back")
+        elif termination.heard():
+            line.wish(f"rank {line.rank} on {line.host} was told to terminate")
+    return line.cause()
 
 
 def _set_up_log() -> None:
@@ -165,7 +164,11 @@ def _trained(told: Told, config: Config, coordinator: Any, line: CheckIn, stages
             return [Moved(line, stages), reports, *more]
 
         def train() -> Any:
-            return worker.run(config, folder, dataset, started, context, extra)
+            result = worker.run(config, folder, dataset, started, context, extra)
+            if result.status == "finished":
+                return result
+            # The reason may be another worker's, which this one stopped with but was not told.
+            return replace(result, cause=line.latest_cause() or result.cause)
 
         if distribution.rank > 0:
             result = train()

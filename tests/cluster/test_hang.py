@@ -1,0 +1,124 @@
+"""Workers that hang, fail, or fail again and again: one message names rank, host and cause."""
+
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.driving import (
+    EVERY,
+    STEPS,
+    Drive,
+    assert_finished,
+    assert_same_bits,
+    checkpoints,
+    final_state,
+    record,
+)
+from tests.cluster.nodes import Nodes, several
+from tests.conftest import REPOSITORY
+
+pytestmark = pytest.mark.cluster
+
+TROUBLED = (sys.executable, str(REPOSITORY / "tests" / "cluster" / "troubled.py"))
+RANK_1 = f"rank 1 on {socket.gethostname()}"
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with several(1, 1) as started:
+        yield started
+
+
+@pytest.fixture
+def drive(config, tmp_path, nodes):
+    """Starts the run of this test with a trouble, and waits for its end."""
+
+    def start(kind: str, *words: str) -> tuple[int, str]:
+        run = ("train", str(config), f"run={tmp_path / 'run'}", "--address", nodes.address)
+        program = (*TROUBLED, kind, str(tmp_path / "marker"))
+        with Drive(tmp_path, *run, *words, program=program) as driven:
+            code = driven.wait()
+            driven.leaves_nothing()
+        told = driven.told()
+        assert "Traceback" not in told
+        print(told)
+        return code, told
+
+    return start
+
+
+def resume(tmp_path, nodes) -> None:
+    words = ("resume", str(tmp_path / "run"), "--address", nodes.address)
+    with Drive(tmp_path, *words) as driven:
+        driven.succeed()
+        driven.leaves_nothing()
+
+
+def test_a_stuck_worker_is_noticed_and_replaced(drive, undisturbed, tmp_path):
+    code, told = drive("hangs", "cluster.hang_timeout_secs=15")
+    assert code == 0, told
+    assert_same_bits(undisturbed, final_state(tmp_path / "run"))
+    assert_finished(tmp_path / "run")
+    first, second = record(tmp_path / "run").starts
+    assert first.cause.startswith(f"{RANK_1}: stood still for ")
+    assert "after step 45, in troubled.py:" in first.cause
+    assert "(hangs), called from callbacks/base.py:" in first.cause
+    assert second.first_step == 40
+    assert told.count("stood still") == 1, told
+
+
+def test_a_step_that_kills_its_worker_ends_the_run(drive, undisturbed, tmp_path, nodes):
+    """Three times by default; without what kills it, the run goes on."""
+    code, told = drive("dies")
+    assert code == 6, told
+    found = record(tmp_path / "run")
+    assert found.status == "failed"
+    assert [start.first_step for start in found.starts] == [0, 40, 40]
+    assert found.starts[-1].cause.startswith(f"{RANK_1} died")
+    last = told.strip().splitlines()[-3:]
+    assert any("3 starts in a row" in line and f"{RANK_1} died" in line for line in last), told
+    assert any("catgan resume" in line for line in last), told
+    resume(tmp_path, nodes)
+    assert_same_bits(undisturbed, final_state(tmp_path / "run"))
+    assert_finished(tmp_path / "run")
+
+
+def test_a_bug_is_tried_again_and_then_told_with_its_cause(drive, tmp_path):
+    code, told = drive("bug", "cluster.max_same_step_failures=2")
+    assert code == 6, told
+    found = record(tmp_path / "run")
+    assert [start.first_step for start in found.starts] == [0, 40]
+    for start in found.starts:
+        assert start.cause == f"{RANK_1}: ValueError: three is not four"
+    assert told.count("going on from the newest checkpoint") == 2 - 1, told
+    assert "2 starts in a row" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "what"),
+    [
+        ("own", 3, f"{RANK_1}: the shelf is empty"),
+        ("diverges", 7, f"rank 0 on {socket.gethostname()}: the losses of step 46 are not finite"),
+    ],
+)
+def test_an_error_with_a_remedy_is_told_once_and_not_tried_again(drive, tmp_path, kind, code, what):
+    got, told = drive(kind)
+    assert got == code, told
+    assert told.count(what) == 1, told
+    found = record(tmp_path / "run")
+    assert found.status == "failed"
+    assert len(found.starts) == 1
+    assert checkpoints(tmp_path / "run") == [EVERY, 2 * EVERY]
+    assert "going on" not in told
+
+
+def test_a_lost_port_costs_nothing(drive, undisturbed, tmp_path):
+    code, told = drive("port", "cluster.max_failures=0")
+    assert code == 0, told
+    assert_same_bits(undisturbed, final_state(tmp_path / "run"))
+    first, second = record(tmp_path / "run").starts
+    assert "port" in first.cause
+    assert (first.first_step, second.first_step) == (0, 0)
+    assert record(tmp_path / "run").step == STEPS

@@ -1,0 +1,36 @@
+"""Where the time of a restart goes."""
+
+import re
+import time
+
+from trainer.launch.stages import Stages
+
+
+def test_a_first_attempt_tells_nothing():
+    stages = Stages(0.0, 0.0)
+    stages.mark("to import")
+    assert stages.told() == ""
+
+
+def test_the_parts_make_up_the_whole():
+    now = time.time()
+    stages = Stages(now - 9.0, now - 7.0)
+    time.sleep(0.2)
+    stages.mark("to import")
+    told = stages.told()
+    found = re.fullmatch(
+        r"(\d+\.\d) s from the last step to this one: (\d+\.\d) s to notice, "
+        r"(\d+\.\d) s to replace workers, (\d+\.\d) s to import",
+        told,
+    )
+    assert found, told
+    whole, *parts = (float(number) for number in found.groups())
+    assert parts[0] == 2.0
+    assert abs(whole - sum(parts)) < 0.3
+
+
+def test_a_clock_that_is_behind_gives_no_negative_time():
+    now = time.time()
+    stages = Stages(now + 5.0, now + 6.0)
+    stages.mark("to import")
+    assert "-" not in stages.told()
