@@ -37,6 +37,7 @@ def await_room(
 
     began, told = time.monotonic(), False
     while True:
+        each_poll()
         nodes = room.nodes()
         free, capacity = (room.places(nodes, need, free=flag) for flag in (True, False))
         waited = time.monotonic() - began
@@ -51,7 +52,6 @@ def await_room(
             log.warning("%s; waiting up to %g s for room", what, need.start_timeout_secs)
             told = True
             _ask_autoscaler(need)
-        each_poll()
         time.sleep(_POLL_SECS)
 
 

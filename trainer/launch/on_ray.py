@@ -25,8 +25,9 @@ from trainer.errors import CatganError
 from trainer.launch import starting
 from trainer.launch.budget import Budget
 from trainer.launch.finding_room import await_room, free_places
+from trainer.launch.head_watch import HeadWatch
 from trainer.launch.hold import Hold, hold
-from trainer.launch.ray_cluster import connected
+from trainer.launch.ray_cluster import Connection, connected
 from trainer.launch.ray_package import mark
 from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
@@ -66,7 +67,7 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
         cluster = stack.enter_context(connected(address, cpus=cores, package=settings.package))
         if cluster.is_own and cores > here:
             log.info("%d workers share the %d cores of this machine", settings.max_workers, here)
-        driver = _Driver(config, folder, options, held, stops, can_grow=not cluster.is_own)
+        driver = _Driver(config, folder, options, held, stops, cluster)
         return driver.train()
 
 
@@ -85,8 +86,7 @@ class _Driver:
         options: Options,
         held: Hold,
         stops: Any,
-        *,
-        can_grow: bool,
+        cluster: Connection,
     ) -> None:
         import ray
 
@@ -94,9 +94,10 @@ class _Driver:
 
         self._folder, self._options = folder, options
         self._held, self._stops = held, stops
-        self._can_grow = can_grow
+        self._can_grow = not cluster.is_own
         where = ("--address", options.address) if options.address else ()
         self._resume_command = catgan("resume", folder.address, *where)
+        self._head = HeadWatch(cluster.address, self._resume_command)
         self._budget = Budget(config.cluster, self._resume_command)
         self._namespace = ray.get_runtime_context().namespace
         self._name = f"catgan-{secrets.token_hex(8)}"
@@ -200,6 +201,7 @@ class _Driver:
 
         def look() -> None:
             nonlocal looked_at, trains
+            self._head.must_answer()
             if attempt.furthest_step > first_step and not trains:
                 trains = True
                 self._training_goes_on()
@@ -291,6 +293,7 @@ class _Driver:
 
     def _give_way(self) -> None:
         """Ends the wait for room if the person or another driver wants it."""
+        self._head.must_answer()
         self._held.raise_if_lost()
         if self._stops.cause():
             step = record.step if (record := self._folder.read_record()) else 0

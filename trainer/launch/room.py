@@ -79,7 +79,7 @@ def told(nodes: Sequence[Node], need: ClusterSettings) -> str:
     """Says what was asked for, what there is, and for how many workers it is enough."""
     free, capacity = (places(nodes, need, free=flag) for flag in (True, False))
     return (
-        f"{asked(need, need.min_workers)} were asked for, and the cluster has {had(nodes)}: "
+        f"{asked(need)} asked for, and the cluster has {had(nodes)}: "
         f"room for {free} now, {capacity} if nothing else ran"
     )
 
@@ -121,11 +121,14 @@ def _can_be_had(nodes: Sequence[Node], need: ClusterSettings) -> str:
     return "give the cluster's nodes cores (ray start --num-cpus)"
 
 
-def asked(need: ClusterSettings, workers: int) -> str:
-    """Says what a number of workers needs, in words."""
+def asked(need: ClusterSettings) -> str:
+    """Says what the fewest workers need, in words that go on with a verb in the past."""
+    least = "at least " if need.max_workers > need.min_workers else ""
     gpu = f" and {need.gpus_per_worker} GPU" if need.gpus_per_worker else ""
     kind = f" ({need.accelerator_type})" if need.accelerator_type else ""
-    return f"{_several(workers, 'worker')} with {_several(need.cpus_per_worker, 'core')}{gpu}{kind}"
+    each, were = (" each", "were") if need.min_workers > 1 else ("", "was")
+    one = f"{_several(need.cpus_per_worker, 'core')}{gpu}{kind}"
+    return f"{least}{_several(need.min_workers, 'worker')} with {one}{each} {were}"
 
 
 def had(nodes: Sequence[Node]) -> str:
