@@ -1,5 +1,7 @@
 """Workers that hang, fail, or fail again and again: one message names rank, host and cause."""
 
+import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ import pytest
 
 from tests.cluster.driving import (
     EVERY,
+    SLOWLY,
     STEPS,
     Drive,
     assert_finished,
@@ -67,6 +70,51 @@ def test_a_stuck_worker_is_noticed_and_replaced(drive, undisturbed, tmp_path):
     assert "(hangs), called from callbacks/base.py:" in first.cause
     assert second.first_step == 40
     assert told.count("stood still") == 1, told
+
+
+def test_shards_that_stall_are_noticed_and_read_again(config, undisturbed, tmp_path, nodes):
+    """As on a file system of a network whose server does not answer."""
+    run, pictures = tmp_path / "run", tmp_path / "pictures"
+    shutil.copytree(config.parent / "pictures", pictures)
+    keys = (f"dataset.address={pictures}", "dataset.memory_mib=0", "cluster.hang_timeout_secs=15")
+    words = ("train", str(config), f"run={run}", *keys, "--address", nodes.address)
+    with Drive(tmp_path, *words, program=SLOWLY) as driven:
+        driven.wait_for_step(30)
+        shards = sorted(pictures.glob("train-*"))
+        for shard in shards:
+            shard.rename(shard.with_suffix(".kept"))
+            os.mkfifo(shard)
+        driven.wait_for("waiting for data")
+        for shard in shards:
+            shard.with_suffix(".kept").replace(shard)
+        driven.succeed()
+        driven.leaves_nothing()
+    assert_same_bits(undisturbed, final_state(run))
+    assert_finished(run)
+    first, second = record(run).starts
+    assert first.cause.endswith("waiting for data")
+    assert second.first_step >= 20
+    assert driven.told().count("stood still") == 1, driven.told()
+
+
+def test_damaged_pictures_are_told_once(config, tmp_path, nodes):
+    """All ranks find them."""
+    pictures = tmp_path / "pictures"
+    shutil.copytree(config.parent / "pictures", pictures)
+    for shard in pictures.glob("train-*"):
+        damaged = bytearray(shard.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        shard.write_bytes(damaged)
+    run = tmp_path / "run"
+    words = ("train", str(config), f"run={run}", f"dataset.address={pictures}")
+    with Drive(tmp_path, *words, "--address", nodes.address) as driven:
+        assert driven.wait() == 3, driven.told()
+        driven.leaves_nothing()
+    told = driven.told()
+    assert "Traceback" not in told
+    assert told.count("damaged") == 1, told
+    assert f"on {socket.gethostname()}: " in told
+    assert len(record(run).starts) == 1
 
 
 def test_a_step_that_kills_its_worker_ends_the_run(drive, undisturbed, tmp_path, nodes):

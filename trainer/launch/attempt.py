@@ -27,6 +27,7 @@ from trainer.run_folder import RunFolder
 from trainer.run_folder.names import start_name
 
 _POLL_SECS = 0.3
+_LAST_WORDS_SECS = 6.0
 # Unless the person has set them. By itself Ray looks for dead workers every 2 s, and for
 # nodes that are taken back every 5 s, a third of the notice that spot machines give.
 _RAY_SETTINGS = {
@@ -85,6 +86,8 @@ class Attempt:
             self._take_news()
             each_poll()
         self._take_news()
+        if isinstance(self._error, ray.exceptions.RayActorError):
+            self._hear_last_words()
         return self._fate()
 
     @property
@@ -153,6 +156,14 @@ class Attempt:
             _pass_on(line)
         if self._news.failures or not self._thread.is_alive():
             self._noticed_at = self._noticed_at or time.time()
+
+    def _hear_last_words(self) -> None:
+        """Waits for workers whose controller died: Ray kills them some seconds later."""
+        until = time.monotonic() + _LAST_WORDS_SECS
+        while time.monotonic() < until and not self._news.ended:
+            time.sleep(_POLL_SECS)
+            self._take_news()
+            self._news.ended = self._news.ended or self._noted_end()
 
     def _fate(self) -> Fate:
         self._news.ended = self._news.ended or self._noted_end()

@@ -187,6 +187,8 @@ def _last_word(failure: Failure | None, error: BaseException | None) -> str:
         return f"{failure.where}: {failure.what}"
     if error is None:
         return "its workers returned"
+    if isinstance(error, ray.exceptions.RayActorError):
+        return "Ray's own control of the workers died: it was killed, or lost its machine"
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 

@@ -194,6 +194,7 @@ def _joined(config: Config, size: int) -> Any:
             raise LostPort("somebody else listens on the port of this worker") from error
         raise
     ray_backend.release_port()
+    termination.listen_again()
     return distribution
 
 
