@@ -3,10 +3,12 @@
 import pytest
 import ray
 from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
     WorkerHealthCheckTimeoutError,
 )
-from ray.train.v2.api.exceptions import PreemptionError, WorkerGroupError
+from ray.train.v2.api.exceptions import ControllerError, PreemptionError, WorkerGroupError
 from ray.train.v2.api.preemption import PreemptionInfo
 
 from trainer.launch.coordinator import Beat, Failure, News
@@ -110,6 +112,21 @@ def test_what_ray_itself_says_where_nobody_else_does():
         "RuntimeError: the controller died"
     )
     assert judged(None).cause == "its workers returned"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (WorkerGroupStartupTimeoutError(2), "not there within cluster.start_timeout_secs"),
+        (WorkerGroupStartupFailedError("oh"), "died while it was being started"),
+    ],
+)
+def test_workers_that_never_were_there(error, words):
+    assert words in judged(ControllerError(error)).cause
+
+
+def test_a_controller_that_died():
+    assert "control of the workers died" in judged(ray.exceptions.ActorDiedError()).cause
 
 
 def test_a_preemption_that_ran_out_of_time():

@@ -23,6 +23,12 @@ _COLLATERAL = (
     "UnknownError",
     "Waiting",
 )
+# Ray's names for what goes wrong before there is any worker that could tell.
+_STARTS = {
+    "WorkerGroupStartupTimeoutError": "its workers were not there within "
+    "cluster.start_timeout_secs",
+    "WorkerGroupStartupFailedError": "a worker died while it was being started",
+}
 _CAUSE, _BUG, _CONSEQUENCE = range(3)
 # A living worker checks in about once a second.
 _SILENT_SECS = 3.0
@@ -189,6 +195,9 @@ def _last_word(failure: Failure | None, error: BaseException | None) -> str:
         return "its workers returned"
     if isinstance(error, ray.exceptions.RayActorError):
         return "Ray's own control of the workers died: it was killed, or lost its machine"
+    error = getattr(error, "controller_failure", error)
+    if (words := _STARTS.get(type(error).__name__)) is not None:
+        return words
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
