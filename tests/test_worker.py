@@ -12,8 +12,8 @@ import tensorflow as tf
 from trainer import checkpoint, storage, worker
 from trainer import config as configs
 from trainer.callbacks.base import StepCallback
-from trainer.callbacks.stop_requests import StopRequests
 from trainer.callbacks.stop_at import StopAt
+from trainer.callbacks.stop_requests import StopRequests
 from trainer.data import stream
 from trainer.data.options import PrepareOptions
 from trainer.data.prepare import prepare

@@ -1,4 +1,4 @@
-"""Clusters without room: what was asked for, what there is, what can be had, and how long it waits."""
+"""Clusters without room: what was asked for, what there is, what can be had, how long it waits."""
 
 import subprocess
 import sys
