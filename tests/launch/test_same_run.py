@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.launch.conftest import EVERY, STEPS, assert_same_bits, open_run, steps_of
+from trainer.run_folder import NewRun
 
 
 @pytest.fixture
@@ -22,6 +23,21 @@ def test_a_finished_run_says_so(small, finished):
         assert f"catgan resume {finished} training.steps=" in process.told()
         assert process.output().strip() == str(finished)
     assert open_run(finished).folder.read("run.json") == before
+
+
+def test_a_run_that_was_claimed_and_never_began_is_begun(small, unbroken, tmp_path):
+    """Its driver died before it wrote the config, which says what another one must equal."""
+    run = tmp_path / "run"
+    like = open_run(unbroken).read_record()
+    claim = NewRun("run", like.dataset.address, like.dataset.fingerprint, "another config")
+    open_run(run).claim_start(claim, host="elsewhere")
+    process = small.resume(run)
+    assert process.wait() == 5
+    assert "was claimed and never began" in process.told()
+    assert f"catgan train CONFIG run={run}" in process.told()
+    small.train(run).succeed()
+    assert [start.number for start in open_run(run).read_record().starts] == [1, 2]
+    assert_same_bits(run, unbroken)
 
 
 def test_another_config_is_refused_with_both_remedies(small, finished):

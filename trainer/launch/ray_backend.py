@@ -10,6 +10,7 @@ that anybody may take it before TensorFlow does, and because it sets TF_USE_LEGA
 which breaks `tf.keras` where only Keras 3 is installed.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -181,7 +182,31 @@ def tensorflow_trainer() -> type:
                 train_loop_per_worker, backend_config=tensorflow_config, **told
             )
 
+        def _create_default_callbacks(self) -> list:
+            return _callbacks_that_end(super()._create_default_callbacks())
+
     return Trainer
+
+
+def _callbacks_that_end(made: list) -> list:
+    """Leaves out of Ray's own callbacks the cleaner, where its process would stay for ever.
+
+    It outlives the driver, and asks the dashboard whether that is gone. Without a dashboard it
+    never learns; what it would clean up ends with the driver's job in any case.
+    """
+    if _has_dashboard():
+        return made
+    return [callback for callback in made if "PlacementGroupCleaner" not in type(callback).__name__]
+
+
+def _has_dashboard() -> bool:
+    with contextlib.suppress(Exception):  # private places: what they have become, Ray shall do
+        from ray._private import ray_constants
+        from ray.experimental.internal_kv import _internal_kv_get
+
+        where = ray_constants.KV_NAMESPACE_DASHBOARD
+        return _internal_kv_get(ray_constants.DASHBOARD_ADDRESS, namespace=where) is not None
+    return True
 
 
 def lost_its_port(error: BaseException) -> bool:

@@ -100,6 +100,7 @@ def runtime_env(package: Package, extras: tuple[str, ...] = ()) -> dict[str, Any
     Raises:
         ClusterError: The package's folder holds too much to be its own.
     """
+    _digest()  # now, and not after somebody has edited what is sent
     wanted: dict[str, Any] = {"env_vars": _variables()}
     if package != "none":
         wanted["py_modules"] = [str(path) for path in _folders()]
