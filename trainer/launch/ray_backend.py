@@ -200,12 +200,8 @@ def _callbacks_that_end(made: list) -> list:
 
 
 def _has_dashboard() -> bool:
-    with contextlib.suppress(Exception):  # private places: what they have become, Ray shall do
-        from ray._private import ray_constants
-        from ray.experimental.internal_kv import _internal_kv_get
-
-        where = ray_constants.KV_NAMESPACE_DASHBOARD
-        return _internal_kv_get(ray_constants.DASHBOARD_ADDRESS, namespace=where) is not None
+    with contextlib.suppress(Exception):  # a private place: where it has changed, Ray shall do
+        return bool(ray._private.worker.global_worker.node.webui_url)
     return True
 
 
