@@ -48,7 +48,7 @@ def in_trouble(kind: str, marker: str, gan: Any) -> list:
     trouble = {"hangs": hangs, "dies": dies, "bug": bug, "own": own, "diverges": diverges}[kind]
 
     class Trouble(StepCallback):
-        def after_call(self, step: int, logs: dict[str, Any]) -> None:
+        def after_call(self, step: int, logs: dict) -> None:
             if step == STEP and (everywhere or gan.distribution.rank == 1):
                 trouble()
 

@@ -29,7 +29,10 @@ from trainer.run_folder.names import start_name
 _POLL_SECS = 0.3
 _LAST_WORDS_SECS = 6.0
 # Unless the person has set them. By itself Ray looks for dead workers every 2 s, and for
-# nodes that are taken back every 5 s, a third of the notice that spot machines give.
+# nodes that are taken back every 5 s, a third of the notice that spot machines give. How soon
+# a dead node is noticed is the head's to say, where `ray start` made it: at once if its
+# connections break; else after RAY_health_check_failure_threshold (5) checks, one every
+# RAY_health_check_period_ms (3000), each given RAY_health_check_timeout_ms (10000).
 _RAY_SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
