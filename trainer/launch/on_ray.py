@@ -257,13 +257,13 @@ class _Driver:
         if self._stops.cause():
             step = max(0, fate.furthest_step)
             self._stops.raise_if_signalled(step, self._resume_command, instead=fate.cause)
-        log.warning("%s; going on from the newest checkpoint", fate.cause)
         if fate.preempted:
             self._budget.spend_preemption(fate.cause)
         elif not (fate.lost_port and self._budget.forgives_lost_port()):
             self._budget.spend_failure(
                 fate.furthest_step, fate.cause, unseen_steps=fate.unseen_steps
             )
+        log.warning("%s; going on from the newest checkpoint", fate.cause)
         return None
 
     def _stopped(self, ended: Any, *, resized: bool) -> Outcome | None:
