@@ -179,7 +179,7 @@ def test_breakpoint_inside_train_step(small, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(REPOSITORY / "trainer", source / "trainer")
     code = source / "trainer" / "gan" / "gan.py"
-    line = "        images, step = data\n"
+    line = "        images, step, *said = data\n"
     text = code.read_text()
     assert text.count(line) == 1
     code.write_text(text.replace(line, line + "        breakpoint()\n"))

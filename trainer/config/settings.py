@@ -252,8 +252,7 @@ class ClusterSettings(Section):
     )
     package: Literal["code", "pip", "none"] = Field(
         "code",
-        description="sent to the workers of a running cluster: this package's code; also what it "
-        "requires, by pip; or nothing, because an image has it",
+        description="sent to a running cluster: this code; also what it requires, by pip; or none",
     )
     resize_every_secs: Secs = Field(
         60, description="with [least, most]: look so often whether there is room for more workers"

@@ -140,10 +140,10 @@ class Watch:
         return loss, logs
 
     def _half(self, half: str, rest: str) -> Callable:
-        def around(original: Callable, *args: Any) -> Any:
+        def around(original: Callable, *args: Any, **options: Any) -> Any:
             self._raise()
             self._half_now, self._judged = half, 0
-            result = original(*args)
+            result = original(*args, **options)
             for name, value in result[-1].items():
                 self._look(name, value)
             if half == "D again":
