@@ -80,11 +80,14 @@ class Worlds:
         if key not in self._results:
             out = self._folder / str(len(self._results))
             out.mkdir()
+            # For those who ask again: what failed once is not waited for again.
+            self._results[key] = {}
             self._run(out, world_size, names)
             self._results[key] = {
                 name: [dict(np.load(out / f"{name}.rank{r}.npz")) for r in range(world_size)]
                 for name in names
             }
+        assert self._results[key], f"{world_size} workers failed before"
         return self._results[key]
 
     def _run(self, out, world_size: int, names: list[str]) -> None:
@@ -109,7 +112,7 @@ class Worlds:
             )
         try:
             for process in processes:
-                output, _ = process.communicate(timeout=580)
+                output, _ = process.communicate(timeout=1100)
                 assert process.returncode == 0, output[-3000:]
         finally:
             for process in processes:

@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -139,6 +140,15 @@ class Drive:
             except psutil.Error:
                 continue  # it has ended, or is somebody else's
         return found
+
+    def workers(self) -> list[psutil.Process]:
+        """Those that train, oldest first."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):
+                if "RayTrainWorker" in " ".join(process.cmdline()):
+                    found.append(process)
+        return sorted(found, key=lambda process: process.pid)
 
     def leaves_nothing(self) -> None:
         """Returns once none of its processes is left, nor a folder of a cluster of its own."""

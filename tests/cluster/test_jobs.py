@@ -188,14 +188,18 @@ def head(python: Path, folder: Path, *options: str) -> Iterator[str]:
         [
             *(str(python), "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             *("--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000"),
-            *(f"--port={port}", "--ray-client-server-port=0", f"--temp-dir={temp}"),
+            *(f"--port={port}", f"--temp-dir={temp}"),
             *(options or ("--include-dashboard=false",)),
         ],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=(folder / "head.log").open("w"),
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{python.parent}:{os.environ['PATH']}",
+            "RAY_AUTH_MODE": "disabled",  # else it wants the token that it finds in the home folder
+        },
         process_group=0,
     )
     try:
