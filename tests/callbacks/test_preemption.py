@@ -102,6 +102,25 @@ def test_handlers_are_put_back():
     assert not any(thread.name == "signals" for thread in threading.enumerate())
 
 
+@pytest.mark.parametrize(
+    ("step", "instead", "said"),
+    [
+        (12, "", "interrupted after step 12; its checkpoint is published"),
+        (0, "", "interrupted before the first step was done"),
+        (7, "rank 1 died", "interrupted after step 7, without a checkpoint of it: rank 1 died"),
+    ],
+)
+def test_the_end_is_told_as_it_was(step, instead, said):
+    with StopRequests() as requests:
+        requests.raise_if_signalled(step, "catgan resume run", instead=instead)
+        requests.training_begins()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(InterruptedRun) as told:
+            requests.raise_if_signalled(step, "catgan resume run", instead=instead)
+    assert told.value.what == said
+    assert "catgan resume run" in told.value.remedy
+
+
 def test_anybody_may_ask_for_a_stop():
     reasons = iter(["", "the node is drained", ""])
     requests = StopRequests(should_stop=lambda: next(reasons), catch_signals=False)
