@@ -87,10 +87,12 @@ class Drive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        if kind is not None:
+            print(f"exit code {self._process.returncode}: {self.told()}")
 
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -149,6 +151,12 @@ class Drive:
                 if "RayTrainWorker" in " ".join(process.cmdline()):
                     found.append(process)
         return sorted(found, key=lambda process: process.pid)
+
+    def kill_worker(self) -> None:
+        """Kills the youngest of those that train, once several do."""
+        wait_until(lambda: len(self.workers()) > 1 or self._ended(), self.told)
+        assert not self._ended(), self.told()
+        os.kill(self.workers()[-1].pid, signal.SIGKILL)
 
     def leaves_nothing(self) -> None:
         """Returns once none of its processes is left, nor a folder of a cluster of its own."""

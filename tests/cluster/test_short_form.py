@@ -4,9 +4,6 @@ Two workers on a cluster of this machine, data set and run in a bucket that fail
 twenty; a worker is killed, then the driver; the run goes on with one worker.
 """
 
-import os
-import signal
-
 from tests.cluster.driving import BATCH, CONFIG, SLOWLY, Drive, checkpoints, open_run, record
 from tests.launch.processes import wait_until
 from trainer.data.options import PrepareOptions
@@ -31,7 +28,7 @@ def test_killed_twice_in_a_bucket_that_fails(bucket, tmp_path):
     cache = f"dataset.cache_dir={tmp_path / 'cache'}"
     with Drive(tmp_path, *words, *faster, cache, program=SLOWLY) as drive:
         drive.wait_for_step(EVERY + 2)
-        os.kill(drive.workers()[1].pid, signal.SIGKILL)
+        drive.kill_worker()
         wait_until(lambda: len(record(run).starts) == 2, drive.told)
         before = drive.told()
         wait_until(lambda: " of 60 " in drive.told().removeprefix(before), drive.told)
