@@ -66,7 +66,7 @@ def main() -> None:
         [
             "# The launcher",
             timing.described("tensorflow", "keras", "ray"),
-            str(watch),
+            watch.told_before(),
             f"`{options.config.name}`, global batch {options.batch}, {options.steps} steps a run, "
             f"two workers of one thread each, {options.rounds} rounds.",
             timing.table(header, [row]),

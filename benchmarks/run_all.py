@@ -3,8 +3,8 @@
     python -m benchmarks.run_all --write                 # tables to benchmarks/results/
     python -m benchmarks.run_all --only step,overhead
 
-Sizes fit into about 15 minutes on two idle cores, preparing at ten times the size left out
-(`--only prepare_memory`). Each script runs alone too, with more options: `--help`.
+Sizes fit into about 30 minutes on two idle cores, preparing at ten times the size and half an
+hour of kills left out (`--only prepare_memory,soak`). Each script runs alone too, with more options: `--help`.
 """
 
 import argparse
@@ -21,9 +21,13 @@ SCRIPTS: dict[str, list[str]] = {
     "checkpoint_stall": [],
     "stream": ["--source", "drawn:4096", "--rounds", "5"],
     "stream_memory": [],
+    "workers": ["--rounds", "5"],
+    "launcher": [],
+    "recovery": [],
     "prepare_memory": [],
+    "soak": [],
 }
-LONG = ("prepare_memory",)
+LONG = ("prepare_memory", "soak")
 
 
 def main() -> None:

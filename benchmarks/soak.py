@@ -20,11 +20,9 @@ import itertools
 import json
 import os
 import random
-import re
 import secrets
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -35,7 +33,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks import timing
-from benchmarks.stream_cold import ROOT, serving
+from benchmarks.command import Command
+from benchmarks.stream_cold import serving
 from tests.cluster.nodes import Nodes
 
 RUN, DATASET = "gs://test-bucket/runs/soak", "gs://test-bucket/data"
@@ -73,26 +72,6 @@ class Story:
     requests: int = 0
 
 
-class Command:
-    """One `catgan` command on the cluster, its log in a file."""
-
-    def __init__(self, folder: Path, words: list[str]) -> None:
-        self.log = folder / f"catgan-{len(list(folder.glob('catgan-*')))}.log"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "trainer", *words],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self.log.open("w"),
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-
-    def step(self) -> int:
-        """The last step in the log, -1 if there is none."""
-        found = re.findall(r"step ([\d,]+) of", self.log.read_text())
-        return int(found[-1].replace(",", "")) if found else -1
-
-
 class Soak:
     """The cluster, the command and the killer."""
 
@@ -110,7 +89,7 @@ class Soak:
         config.write_text(CONFIG)
         began = time.monotonic()
         self._start(["train", str(config)])
-        self._await_step(0)
+        self._command.await_lines(1)
         end = began + 60 * self._options.minutes
         least, most = self._options.kill_every
         while time.monotonic() < end - most:
@@ -121,9 +100,7 @@ class Soak:
 
     def close(self) -> None:
         """Ends what is left of the cluster."""
-        if self._command.process.poll() is None:
-            self._command.process.kill()
-            self._command.process.wait()
+        self._command.close()
         self._nodes.close()
 
     @property
@@ -158,30 +135,18 @@ class Soak:
             self._command.process.wait()
             self._start(["resume", RUN])
         self.story.kills[what] += 1
-        self._await_step(0 if what == "driver" else self._lines())
+        self._command.await_lines(1 if what == "driver" else self._command.lines() + 1)
         self.story.restart_secs.append(time.monotonic() - killed)
-
-    def _lines(self) -> int:
-        return len(re.findall(r"step [\d,]+ of", self._command.log.read_text()))
-
-    def _await_step(self, lines: int) -> None:
-        """Returns once the log names another step; lines come every few seconds."""
-        until = time.monotonic() + 600
-        while self._lines() <= lines:
-            if self._command.process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"no step:\n{self._command.log.read_text()[-3000:]}")
-            time.sleep(0.2)
 
     def _set_end(self, left_secs: float) -> None:
         """Stops the run and resumes it with as many steps as fit into the time that is left."""
-        log = self._command.log
         first, at = self._command.step(), time.monotonic()
-        self._await_step(self._lines() + 1)
+        self._command.await_lines(self._command.lines() + 2)
         speed = max(1.0, (self._command.step() - first) / (time.monotonic() - at))
         self._command.process.send_signal(signal.SIGTERM)
         code = self._command.process.wait(300)
         if code != 143:
-            raise RuntimeError(f"SIGTERM ended it with {code}:\n{log.read_text()[-3000:]}")
+            raise RuntimeError(f"SIGTERM ended it with {code}:\n{self._command.told()[-3000:]}")
         self.total_steps = self._command.step() + int(speed * left_secs)
         self._start(["resume", RUN, f"training.steps={self.total_steps}"])
 
@@ -203,7 +168,7 @@ def main() -> None:
         [
             "# Soak",
             timing.described("tensorflow", "keras", "ray"),
-            str(watch),
+            watch.told_before(),
             f"Two workers, {options.minutes:g} minutes, a SIGKILL every {least:g} to {most:g} s, "
             f"seed {options.seed}.",
             timing.table(["what", "figure"], rows),

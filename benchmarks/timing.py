@@ -139,6 +139,11 @@ class Watch:
         """Whether others did so much that the figures mean little."""
         return self.before > QUIET_BEFORE or self.during > QUIET_DURING
 
+    def told_before(self) -> str:
+        """What can be said where processes that are measured outlive the one that began them."""
+        verdict = "**noisy**" if self.before > QUIET_BEFORE else "quiet"
+        return f"Others used {self.before:.2f} cores before it began ({verdict})."
+
     def __str__(self) -> str:
         verdict = "**noisy: not to be relied on**" if self.noisy else "quiet"
         return (
