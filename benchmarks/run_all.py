@@ -4,7 +4,8 @@
     python -m benchmarks.run_all --only step,overhead
 
 Sizes fit into about 30 minutes on two idle cores, preparing at ten times the size and half an
-hour of kills left out (`--only prepare_memory,soak`). Each script runs alone too, with more options: `--help`.
+hour of kills left out (`--only prepare_memory,soak`). Each script runs alone
+too, with more options: `--help`.
 """
 
 import argparse

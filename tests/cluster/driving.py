@@ -17,6 +17,7 @@ from typing import Self
 import numpy as np
 import psutil
 
+from tests.cluster.nodes import newest_pid
 from tests.conftest import REPOSITORY
 from tests.launch.processes import wait_until
 from trainer import checkpoint, storage
@@ -152,11 +153,10 @@ class Drive:
                     found.append(process)
         return sorted(found, key=lambda process: process.pid)
 
-    def kill_worker(self) -> None:
-        """Kills the youngest of those that train, once several do."""
-        wait_until(lambda: len(self.workers()) > 1 or self._ended(), self.told)
-        assert not self._ended(), self.told()
-        os.kill(self.workers()[-1].pid, signal.SIGKILL)
+    def kill_worker(self, rank: int) -> None:
+        """Kills the newest worker of a rank, in a cluster of its own."""
+        logs = f"catgan-ray-*/session_*_{self.pid}/logs/train/*controller*.log"
+        os.kill(newest_pid(Path("/tmp").glob(logs), rank), signal.SIGKILL)
 
     def leaves_nothing(self) -> None:
         """Returns once none of its processes is left, nor a folder of a cluster of its own."""

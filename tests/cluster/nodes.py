@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,7 @@ class Nodes:
     def rank(self, rank: int) -> psutil.Process:
         """The newest process of a rank, as Ray's own log names it."""
         logs = Path(self._temp).glob("session_*/logs/train/*controller*.log")
-        newest = max(logs, key=lambda path: path.stat().st_mtime)
-        found = re.findall(rf"pid=(\d+)\) world_rank={rank},", newest.read_text())
-        return psutil.Process(int(found[-1]))
+        return psutil.Process(newest_pid(logs, rank))
 
     def of(self, worker: psutil.Process) -> Any:
         """The node that a process runs on."""
@@ -94,6 +92,13 @@ class Nodes:
         for process in pids:
             quietly(process, signal.SIGKILL)
         subprocess.run(["rm", "-rf", self._temp], check=False)
+
+
+def newest_pid(logs: Iterable[Path], rank: int) -> int:
+    """The process of a rank that Ray's controllers have noted last."""
+    newest = max(logs, key=lambda path: path.stat().st_mtime)
+    found = re.findall(rf"pid=(\d+)\) world_rank={rank},", newest.read_text())
+    return int(found[-1])
 
 
 def raylet_of(node: Any) -> int:

@@ -28,7 +28,7 @@ def test_killed_twice_in_a_bucket_that_fails(bucket, tmp_path):
     cache = f"dataset.cache_dir={tmp_path / 'cache'}"
     with Drive(tmp_path, *words, *faster, cache, program=SLOWLY) as drive:
         drive.wait_for_step(EVERY + 2)
-        drive.kill_worker()
+        drive.kill_worker(rank=1)
         wait_until(lambda: len(record(run).starts) == 2, drive.told)
         before = drive.told()
         wait_until(lambda: " of 60 " in drive.told().removeprefix(before), drive.told)

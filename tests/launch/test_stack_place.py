@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import pytest
 import tensorflow as tf
@@ -60,6 +61,11 @@ def settled(thread: int, function: str) -> None:
     time.sleep(0.1)
 
 
+def only(thread: int) -> dict[int, FrameType]:
+    """Its stack without those of readers that tests before this one have left behind."""
+    return {thread: sys._current_frames()[thread]}
+
+
 def test_in_a_callback_of_the_user(threads):
     class Stuck(StepCallback):
         def after_call(self, step, logs):
@@ -83,7 +89,7 @@ def test_waiting_for_data(threads, tmp_path):
     batches = iter(tf.data.TFRecordDataset(str(stalled)))
     thread = threads.start(lambda: next(batches, None))
     settled(thread, "_next_internal")
-    place = place_of(thread, sys._current_frames())
+    place = place_of(thread, only(thread))
     with stalled.open("wb"):
         pass
     assert place.words == "waiting for data"
@@ -100,7 +106,7 @@ def step(threads: Threads) -> Callable[[], object]:
 def test_in_a_step(threads):
     thread = threads.start(step(threads))
     settled(thread, "quick_execute")
-    place = place_of(thread, sys._current_frames())
+    place = place_of(thread, only(thread))
     assert place.words == "in a step, perhaps waiting for another worker"
     assert place.waits
 
