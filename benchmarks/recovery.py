@@ -115,7 +115,8 @@ def killed(command: Command, rank: int) -> Recovery:
             raise RuntimeError(f"no step after a kill:\n{command.told()[-3000:]}")
         time.sleep(0.2)
     secs, parts = _TOLD.findall(command.told())[-1]
-    began = int(_AGAIN.findall(command.told())[-1].replace(",", ""))
+    again = _AGAIN.findall(command.told()) or ["0"]  # killed before its first checkpoint
+    began = int(again[-1].replace(",", ""))
     stretches = {what: float(part) for part, what in _STRETCH.findall(parts)}
     return Recovery(float(secs), stretches, before - began)
 
