@@ -90,6 +90,7 @@ def killed_often(folder: Path, options: argparse.Namespace) -> list[Recovery]:
     words = ["train", str(CONFIG), f"run={folder / 'run'}", f"dataset.address={folder / 'data'}"]
     words += ["training.steps=10000000", f"checkpoint.every_steps={CHECKPOINT_EVERY_STEPS}"]
     words += ["cluster.workers=2", "cluster.max_failures=-1", "log.every_secs=1"]
+    words += ["cluster.max_same_step_failures=1000"]  # kills may come before a checkpoint
     command = Command(folder, words)
     try:
         found = []
