@@ -3,9 +3,8 @@
     python -m benchmarks.run_all --write                 # tables to benchmarks/results/
     python -m benchmarks.run_all --only step,overhead
 
-Sizes fit into about 30 minutes on two idle cores, preparing at ten times the size and half an
-hour of kills left out (`--only prepare_memory,soak`). Each script runs alone
-too, with more options: `--help`.
+Preparing at ten times the size and half an hour of kills are left out unless they are asked
+for (`--only prepare_memory,soak`). Each script runs alone too, with more options: `--help`.
 """
 
 import argparse
