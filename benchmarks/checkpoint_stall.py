@@ -67,12 +67,15 @@ def main() -> None:
             for place, opened in {"disk": on_disk, "bucket server": in_bucket}.items():
                 with opened() as address:
                     rows.append(row(name, place, measured(config, address, options.saves)))
-    heads = [timing.described("tensorflow", "numpy", "google-cloud-storage"), str(watch)]
-    target = f"To reach: a stall of at most {MOST_MS} ms. Medians of {options.saves} saves."
-    text = "\n\n".join(["# Checkpoints", *heads, target, timing.table(_HEADER, rows)])
-    print(text)
-    if options.write:
-        timing.write_result("checkpoint_stall", text)
+    timing.publish(
+        "checkpoint_stall",
+        "Checkpoints",
+        ["tensorflow", "numpy", "google-cloud-storage"],
+        watch,
+        f"To reach: a stall of at most {MOST_MS} ms. Medians of {options.saves} saves.",
+        timing.table(_HEADER, rows),
+        write=options.write,
+    )
 
 
 def parse() -> argparse.Namespace:

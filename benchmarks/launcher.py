@@ -62,19 +62,16 @@ def main() -> None:
         f"≤ {MOST}",
     ]
     header = ["Ray, ms a step", "by hand, ms a step", "ratio", "range", "to reach"]
-    text = "\n\n".join(
-        [
-            "# The launcher",
-            timing.described("tensorflow", "keras", "ray"),
-            watch.told_before(),
-            f"`{options.config.name}`, global batch {options.batch}, {options.steps} steps a run, "
-            f"two workers of one thread each, {options.rounds} rounds.",
-            timing.table(header, [row]),
-        ]
+    timing.publish(
+        "launcher",
+        "The launcher",
+        ["tensorflow", "keras", "ray"],
+        watch.told_before(),
+        f"`{options.config.name}`, global batch {options.batch}, {options.steps} steps a run, "
+        f"two workers of one thread each, {options.rounds} rounds.",
+        timing.table(header, [row]),
+        write=options.write,
     )
-    print(text)
-    if options.write:
-        timing.write_result("launcher", text)
 
 
 def parse() -> argparse.Namespace:

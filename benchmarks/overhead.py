@@ -78,17 +78,14 @@ def main() -> None:
             ],
         )
         blocks, waited = measured(config)
-    text = "\n\n".join(
-        [
-            "# Everything around the step",
-            timing.described("tensorflow", "keras", "numpy"),
-            str(watch),
-            report(config, blocks, waited),
-        ]
+    timing.publish(
+        "overhead",
+        "Everything around the step",
+        ["tensorflow", "keras", "numpy"],
+        watch,
+        report(config, blocks, waited),
+        write=options.write,
     )
-    print(text)
-    if options.write:
-        timing.write_result("overhead", text)
 
 
 def parse() -> argparse.Namespace:

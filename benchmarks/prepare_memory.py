@@ -43,20 +43,17 @@ def main() -> None:
         rows = [row(kind, counts, options.workers) for kind in options.kinds.split(",")]
     columns = [f"{who}, {count:,}" for who in ("main", "worker") for count in counts]
     columns = [*columns[:2], "ratio", *columns[2:], "ratio"]
-    text = "\n\n".join(
-        [
-            "# Peak memory of prepare",
-            timing.described("numpy", "pillow", "opencv-python-headless"),
-            f"Others used {watch.before:.2f} cores before and {watch.during:.2f} while it ran; "
-            "memory does not depend on that.",
-            f"{SIZE_PX} px, raw, duplicates left out, {options.workers} workers; MiB of the "
-            "main process and of its largest worker, by the number of pictures.",
-            timing.table(["source", *columns], rows),
-        ]
+    timing.publish(
+        "prepare_memory",
+        "Peak memory of prepare",
+        ["numpy", "pillow", "opencv-python-headless"],
+        f"Others used {watch.before:.2f} cores before and {watch.during:.2f} while it ran; "
+        "memory does not depend on that.",
+        f"{SIZE_PX} px, raw, duplicates left out, {options.workers} workers; MiB of the "
+        "main process and of its largest worker, by the number of pictures.",
+        timing.table(["source", *columns], rows),
+        write=options.write,
     )
-    print(text)
-    if options.write:
-        timing.write_result("prepare_memory", text)
 
 
 def parse() -> argparse.Namespace:

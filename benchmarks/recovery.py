@@ -56,24 +56,21 @@ def main() -> None:
     options = parse()
     with timing.Watch() as watch, tempfile.TemporaryDirectory() as name:
         recoveries = killed_often(Path(name), options)
-    text = "\n\n".join(
-        [
-            "# Recovery from a killed worker",
-            timing.described("tensorflow", "keras", "ray"),
-            watch.told_before(),
-            f"`{CONFIG.name}` with two workers, {len(recoveries)} kills, a checkpoint every "
-            f"{CHECKPOINT_EVERY_STEPS:,} steps.",
-            timing.table(
-                ["from the last step to the next", "median, s", "longest, s"], rows_of(recoveries)
-            ),
-            f"To reach: {MOST_SECS:.0f} s. Steps done again: median "
-            f"{statistics.median(one.lost_steps for one in recoveries):.0f}, most "
-            f"{max(one.lost_steps for one in recoveries)}.",
-        ]
+    lost = [one.lost_steps for one in recoveries]
+    timing.publish(
+        "recovery",
+        "Recovery from a killed worker",
+        ["tensorflow", "keras", "ray"],
+        watch.told_before(),
+        f"`{CONFIG.name}` with two workers, {len(recoveries)} kills, a checkpoint every "
+        f"{CHECKPOINT_EVERY_STEPS:,} steps.",
+        timing.table(
+            ["from the last step to the next", "median, s", "longest, s"], rows_of(recoveries)
+        ),
+        f"To reach: {MOST_SECS:.0f} s. Steps done again: median {statistics.median(lost):.0f}, "
+        f"most {max(lost)}.",
+        write=options.write,
     )
-    print(text)
-    if options.write:
-        timing.write_result("recovery", text)
 
 
 def parse() -> argparse.Namespace:

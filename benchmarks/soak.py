@@ -164,19 +164,16 @@ def main() -> None:
     problems += [f"left behind: {thing}" for thing in left]
     rows.append(["left behind (processes, listening ports, temporary files)", len(left)])
     least, most = options.kill_every
-    text = "\n\n".join(
-        [
-            "# Soak",
-            timing.described("tensorflow", "keras", "ray"),
-            watch.told_before(),
-            f"Two workers, {options.minutes:g} minutes, a SIGKILL every {least:g} to {most:g} s, "
-            f"seed {options.seed}.",
-            timing.table(["what", "figure"], rows),
-        ]
+    timing.publish(
+        "soak",
+        "Soak",
+        ["tensorflow", "keras", "ray"],
+        watch.told_before(),
+        f"Two workers, {options.minutes:g} minutes, a SIGKILL every {least:g} to {most:g} s, "
+        f"seed {options.seed}.",
+        timing.table(["what", "figure"], rows),
+        write=options.write,
     )
-    print(text)
-    if options.write:
-        timing.write_result("soak", text)
     if problems:
         sys.exit("\n".join(["", "NOT as it must be:", *problems]))
 

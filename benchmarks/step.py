@@ -71,10 +71,7 @@ def main() -> None:
         for name, measure in {"cats64": cats64, "seed2018": seed2018}.items():
             if name in options.only.split(","):
                 parts.append(measure(options))
-    text = "\n\n".join(["# The training step", timing.described(*packages), str(watch), *parts])
-    print(text)
-    if options.write:
-        timing.write_result("step", text)
+    timing.publish("step", "The training step", packages, watch, *parts, write=options.write)
 
 
 def parse() -> argparse.Namespace:

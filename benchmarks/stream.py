@@ -54,12 +54,15 @@ def main() -> None:
         }
         with timing.Watch() as watch:
             parts = measured(sets, options)
-    versions = timing.described("tensorflow", "numpy", "google-cloud-storage")
-    what = f"Pictures: `{options.source}` at {options.size} px, batch {BATCH}, {LANES} lanes."
-    text = "\n\n".join(["# The stream", versions, str(watch), what, *parts])
-    print(text)
-    if options.write:
-        timing.write_result("stream", text)
+    timing.publish(
+        "stream",
+        "The stream",
+        ["tensorflow", "numpy", "google-cloud-storage"],
+        watch,
+        f"Pictures: `{options.source}` at {options.size} px, batch {BATCH}, {LANES} lanes.",
+        *parts,
+        write=options.write,
+    )
 
 
 def measured(sets: dict[str, Path], options: argparse.Namespace) -> list[str]:

@@ -43,12 +43,13 @@ def main() -> None:
         stream_epoch(*options.measure)
         print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
         return
-    text = (
-        f"# Peak memory\n\n{timing.described('tensorflow', 'numpy')}\n\n{measured(options.shards)}"
+    timing.publish(
+        "stream_memory",
+        "Peak memory",
+        ["tensorflow", "numpy"],
+        measured(options.shards),
+        write=options.write,
     )
-    print(text)
-    if options.write:
-        timing.write_result("stream_memory", text)
 
 
 def measured(shards: int) -> str:

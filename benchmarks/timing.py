@@ -204,9 +204,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def write_result(name: str, text: str) -> Path:
-    """Writes `results/<name>.md` and returns its path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.md"
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+def publish(
+    name: str, title: str, packages: Sequence[str], *parts: object, write: bool = False
+) -> None:
+    """Prints a page: title, machine and versions, parts; with `write` into `results/<name>.md`."""
+    text = "\n\n".join([f"# {title}", described(*packages), *map(str, parts)])
+    print(text)
+    if write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")

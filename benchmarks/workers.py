@@ -80,11 +80,15 @@ def main() -> None:
         result = Result(config, groups, options.rounds)
         body = result.tables()
     head = f"{summary(config)}; each worker on one core"
-    packages = timing.described("tensorflow", "keras", "numpy")
-    text = "\n\n".join(["# Two workers against one", packages, str(watch), head, body])
-    print(text)
-    if options.write:
-        timing.write_result("workers", text)
+    timing.publish(
+        "workers",
+        "Two workers against one",
+        ["tensorflow", "keras", "numpy"],
+        watch,
+        head,
+        body,
+        write=options.write,
+    )
 
 
 def parse() -> argparse.Namespace:

@@ -156,7 +156,10 @@ class Drive:
     def kill_worker(self, rank: int) -> None:
         """Kills the newest worker of a rank, in a cluster of its own."""
         logs = f"catgan-ray-*/session_*_{self.pid}/logs/train/*controller*.log"
-        os.kill(newest_pid(Path("/tmp").glob(logs), rank), signal.SIGKILL)
+        worker = psutil.Process(newest_pid(Path("/tmp").glob(logs), rank))
+        # Else `leaves_nothing` could not fail.
+        assert worker in self.workers(), f"{worker} has no mark: {worker.environ()}"
+        worker.kill()
 
     def leaves_nothing(self) -> None:
         """Returns once none of its processes is left, nor a folder of a cluster of its own."""

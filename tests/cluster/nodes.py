@@ -26,6 +26,8 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self._temp = tempfile.mkdtemp(prefix="catgan-test-", dir="/tmp")
+        # Ray notes its newest cluster there, and on a new machine does not make the folder.
+        Path("/tmp/ray").mkdir(exist_ok=True)
         head = {
             "num_cpus": 0,
             "num_gpus": 0,

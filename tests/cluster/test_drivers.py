@@ -103,7 +103,9 @@ def test_a_second_ctrl_c_ends_it_at_once(config, tmp_path):
         words = ("train", str(config), f"run={run}", "--address", nodes.address)
         with Drive(tmp_path, *words, "training.steps=100000") as drive:
             drive.wait_for_step(5)
-            for process in drive.workers():
+            frozen = drive.workers()
+            assert len(frozen) == 2
+            for process in frozen:
                 process.suspend()  # so that no checkpoint comes
             drive.press_ctrl_c()
             drive.wait_for("once more exits at once")

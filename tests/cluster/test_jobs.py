@@ -189,6 +189,8 @@ def head(python: Path, folder: Path, *options: str) -> Iterator[str]:
             *(str(python), "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             *("--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000"),
             *(f"--port={port}", f"--temp-dir={temp}"),
+            # Its default is one port for all clusters of a machine; without it no job begins.
+            f"--dashboard-agent-listen-port={free_port()}",
             *(options or ("--include-dashboard=false",)),
         ],
         cwd=folder,
