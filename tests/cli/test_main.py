@@ -60,7 +60,9 @@ def test_help_lists_the_commands_in_the_order_of_their_use(catgan):
     ended = catgan("--help")
     assert ended.code == 0
     names = re.findall(r"^  ([a-z][a-z-]+) +[A-Z]", ended.out, re.MULTILINE)
-    assert names == ["prepare", "train", "debug", "resume", "generate", "inspect", "verify-resume"]
+    training = ["prepare", "train", "debug", "resume"]
+    cluster = ["submit", "status", "logs", "stop", "doctor"]
+    assert names == [*training, *cluster, "generate", "inspect", "verify-resume"]
     assert "--pictures" in ended.out
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.cluster.driving import (
     EVERY,
+    SLOWLY,
     Drive,
     assert_finished,
     assert_same_bits,
@@ -51,7 +52,7 @@ def assert_went_on(run, undisturbed, drive, *, lost_at: int) -> None:
 def test_a_killed_worker_is_replaced(config, undisturbed, tmp_path, two_nodes, rank):
     run = tmp_path / "run"
     words = ("train", str(config), f"run={run}", "--address", two_nodes.address)
-    with Drive(tmp_path, *words) as drive:
+    with Drive(tmp_path, *words, program=SLOWLY) as drive:
         drive.wait_for_step(30)
         os.kill(two_nodes.rank(rank).pid, signal.SIGKILL)
         drive.succeed()
@@ -65,7 +66,7 @@ def test_a_killed_worker_is_replaced(config, undisturbed, tmp_path, two_nodes, r
 def test_a_frozen_worker_is_replaced(config, undisturbed, tmp_path, two_nodes, rank):
     run = tmp_path / "run"
     words = ("train", str(config), f"run={run}", "--address", two_nodes.address)
-    with Drive(tmp_path, *words) as drive:
+    with Drive(tmp_path, *words, program=SLOWLY) as drive:
         drive.wait_for_step(30)
         frozen = two_nodes.rank(rank)
         os.kill(frozen.pid, signal.SIGSTOP)
@@ -82,7 +83,7 @@ def test_the_run_goes_on_without_a_killed_node(config, undisturbed, tmp_path):
     run = tmp_path / "run"
     with several(1, 1, 1) as nodes:
         words = ("train", str(config), f"run={run}", "--address", nodes.address)
-        with Drive(tmp_path, *words) as drive:
+        with Drive(tmp_path, *words, program=SLOWLY) as drive:
             drive.wait_for_step(30)
             nodes.kill(nodes.of(nodes.rank(1)))
             drive.succeed()

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 def test_a_killed_driver_takes_its_workers_along(config, undisturbed_run, tmp_path):
     """On a cluster of its own; the run goes on with one worker, in one process."""
     run = tmp_path / "run"
-    with Drive(tmp_path, "train", str(config), f"run={run}") as drive:
+    with Drive(tmp_path, "train", str(config), f"run={run}", program=SLOWLY) as drive:
         drive.wait_for_step(50)
         drive.kill()
         drive.leaves_nothing()
@@ -48,7 +48,8 @@ def test_a_killed_driver_of_a_joined_cluster(config, undisturbed_run, tmp_path):
     run = tmp_path / "run"
     with several(1, 1, 1) as nodes:
         join = ("--address", nodes.address)
-        with Drive(tmp_path, "train", str(config), f"run={run}", *join) as drive:
+        words = ("train", str(config), f"run={run}", *join)
+        with Drive(tmp_path, *words, program=SLOWLY) as drive:
             drive.wait_for_step(50)
             drive.kill()
             drive.leaves_nothing()
@@ -74,7 +75,7 @@ def test_a_signal_gives_a_checkpoint_and_the_command_that_goes_on(
     config, undisturbed_run, tmp_path, number, code, word
 ):
     run = tmp_path / "run"
-    with Drive(tmp_path, "train", str(config), f"run={run}") as drive:
+    with Drive(tmp_path, "train", str(config), f"run={run}", program=SLOWLY) as drive:
         drive.wait_for_step(30)
         if number == signal.SIGINT:
             drive.press_ctrl_c()
@@ -157,7 +158,7 @@ def test_a_time_limit_is_one_of_training(config, tmp_path):
 
 def test_a_second_driver_is_told_who_trains(config, tmp_path):
     run = tmp_path / "run"
-    with Drive(tmp_path, "train", str(config), f"run={run}") as drive:
+    with Drive(tmp_path, "train", str(config), f"run={run}", program=SLOWLY) as drive:
         drive.wait_for_step(5)
         with Drive(tmp_path, "train", str(config), f"run={run}") as second:
             assert second.wait() == 6

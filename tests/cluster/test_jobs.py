@@ -1,23 +1,16 @@
 """A person's own Ray cluster: faulty buckets, a head that dies, another package on the nodes, jobs.
 
-Owns a head node that `ray start` started, with the Python of another environment.
+Owns the Python of another environment, which such a cluster may run in.
 """
 
 import importlib.util
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import venv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 import trainer
@@ -33,7 +26,8 @@ from tests.cluster.driving import (
     record,
     state,
 )
-from tests.cluster.nodes import children, quietly, several
+from tests.cluster.heads import head, ray
+from tests.cluster.nodes import several
 from tests.conftest import REPOSITORY
 from tests.launch.processes import SECS, wait_until
 from trainer.storage import open_folder
@@ -97,11 +91,11 @@ def test_the_package_is_sent_or_must_be_the_same(config, tmp_path):
     python = bare_environment(tmp_path)
     short = ("training.steps=5", "samples.every_steps=5", "checkpoint.every_steps=5")
     alone = {"PYTHONPATH": ""}  # as on a machine that has no checkout
-    with head(python, tmp_path) as address:
+    with head(python, tmp_path) as there:
 
         def drive(name: str, *words: str) -> Drive:
             run = f"run={tmp_path / name}"
-            join = ("--address", address, *words)
+            join = ("--address", there.address, *words)
             return Drive(
                 tmp_path, "train", str(config), run, *short, *join, env=alone, program=CATGAN
             )
@@ -125,35 +119,38 @@ def test_the_package_is_sent_or_must_be_the_same(config, tmp_path):
             sent.leaves_nothing()
 
 
-@pytest.mark.skipif(
-    not importlib.util.find_spec("aiohttp_cors"), reason="needs ray[default] for Ray's job server"
-)
 def test_a_submitted_job_trains_and_stops_in_good_order(config, tmp_path):
     python = Path(sys.executable)
-    port = free_port()
     run = tmp_path / "run"
     given = {"RAY_JOB_STOP_WAIT_TIME_S": "100", "PYTHONPATH": str(REPOSITORY)}
-    job = (
-        *("--address", f"http://127.0.0.1:{port}", "--submission-id", "cats"),
-        *("--runtime-env-json", json.dumps({"env_vars": given})),
-    )
     train = (*CATGAN, "train", str(config), f"run={run}", "cluster.workers=2")
-    dashboard = ("--include-dashboard=true", f"--dashboard-port={port}")
-    with head(python, tmp_path, *dashboard):
-        wait_until(lambda: answers(port))
-        ray(python, "job", "submit", *job, "--no-wait", "--", *train, "training.steps=100000")
-        told = lambda: ray(python, "job", "logs", *job[:2], "cats")  # noqa: E731
+    with head(python, tmp_path, jobs=True) as there:
+        server = ("--address", there.dashboard)
+        env = ("--runtime-env-json", json.dumps({"env_vars": given}))
+        submit = ("job", "submit", *server, "--submission-id", "cats", *env, "--no-wait", "--")
+        # A head that answers may not take jobs yet.
+        wait_until(lambda: takes_jobs(*submit, *train, "training.steps=100000"))
+        told = lambda: ray("job", "logs", *server, "cats")  # noqa: E731
         wait_until(lambda: "step 2" in told(), told, SECS)
-        ray(python, "job", "stop", *job[:2], "cats")
+        ray("job", "stop", *server, "cats")
         step = checkpoints(run)[-1]
         assert f"terminated after step {step}; its checkpoint is published" in told()
         found = record(run)
         assert (found.status, found.step, found.holder) == ("stopped", step, None)
         more = ("resume", str(run), f"training.steps={step + 10}")
-        job = ("--address", f"http://127.0.0.1:{port}", *job[4:])
-        ray(python, "job", "submit", *job, "--", *CATGAN, *more)
+        ray("job", "submit", *server, *env, "--", *CATGAN, *more)
     assert (record(run).status, record(run).step) == ("finished", step + 10)
     assert [start.world_size for start in record(run).starts] == [2, 2]
+
+
+def takes_jobs(*words: str) -> bool:
+    try:
+        ray(*words)
+    except AssertionError as error:
+        if "No available agent" in str(error):
+            return False
+        raise
+    return True
 
 
 def bare_environment(folder: Path) -> Path:
@@ -177,63 +174,3 @@ def install_another_version(python: Path) -> None:
 
 def site_packages(python: Path) -> Path:
     return next((python.parents[1] / "lib").glob("python*/site-packages"))
-
-
-@contextmanager
-def head(python: Path, folder: Path, *options: str) -> Iterator[str]:
-    """A head node with two cores, started by `ray start`; yields its address."""
-    temp = tempfile.mkdtemp(prefix="catgan-test-", dir="/tmp")
-    port = free_port()
-    started = subprocess.Popen(
-        [
-            *(str(python), "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-            *("--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000"),
-            *(f"--port={port}", f"--temp-dir={temp}"),
-            # Its default is one port for all clusters of a machine; without it no job begins.
-            f"--dashboard-agent-listen-port={free_port()}",
-            *(options or ("--include-dashboard=false",)),
-        ],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=(folder / "head.log").open("w"),
-        stderr=subprocess.STDOUT,
-        env={
-            **os.environ,
-            "PATH": f"{python.parent}:{os.environ['PATH']}",
-            "RAY_AUTH_MODE": "disabled",  # else it wants the token that it finds in the home folder
-        },
-        process_group=0,
-    )
-    try:
-        wait_until(lambda: answers(port), (folder / "head.log").read_text)
-        yield f"127.0.0.1:{port}"
-    finally:
-        processes = [psutil.Process(started.pid), *children(started.pid)]
-        for process in processes:
-            quietly(process, signal.SIGKILL)
-        started.wait()
-        shutil.rmtree(temp, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def ray(python: Path, *words: str) -> str:
-    done = subprocess.run(
-        [str(python), "-m", "ray.scripts.scripts", *words],
-        capture_output=True,
-        text=True,
-        timeout=SECS,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout

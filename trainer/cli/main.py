@@ -46,6 +46,13 @@ SECTIONS: dict[str, dict[str, Door]] = {
         "debug": Door("debug", "debug", "Train a few steps slowly and look at each."),
         "resume": Door("resume", "resume", "Go on with a run from its address alone."),
     },
+    "On a cluster": {
+        "submit": Door("submit", "submit", "Send a run to a GPU cluster, and watch it."),
+        "status": Door("status", "status", "Say where a run and its jobs stand."),
+        "logs": Door("logs", "logs", "Show what a job has written."),
+        "stop": Door("stop", "stop", "End a run after a checkpoint."),
+        "doctor": Door("doctor", "doctor", "Check a set-up before it costs money."),
+    },
     "Results": {
         "generate": Door("generate", "generate", "Draw pictures with a trained generator."),
         "inspect": Door("inspect", "inspect", "Say what is at an address, and if it is whole."),

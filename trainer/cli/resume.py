@@ -23,14 +23,21 @@ from trainer.errors import ConfigError
 @click.option(
     "--address",
     metavar="ADDRESS",
-    help="Train on a Ray cluster: local, auto or HOST:PORT; see 'catgan train --help'.",
+    help="Train on a Ray cluster: local, auto or HOST:PORT, see 'catgan train --help'; or submit "
+    "it as a job: http://HEAD:8265.",
 )
+@click.option(
+    "--follow/--no-follow", default=True, help="With http://…: see 'catgan submit --help'."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything here; write and send nothing.")
 @json_option
 def resume(
     run: str,
     overrides: tuple[str, ...],
     from_step: str | None,
     address: str | None,
+    follow: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Go on with a run from its newest whole checkpoint.
@@ -59,8 +66,32 @@ def resume(
         )
     begin()
     from trainer.cli.outcome import tell
-    from trainer.launch import door
+    from trainer.launch import door, job_server
+
+    if dry_run or job_server.is_job_server(address):
+        _submit(named_run, overrides, step, address, follow=follow, dry_run=dry_run, json=as_json)
+        return
     from trainer.launch.starting import Options
 
     options = Options(from_step=step, address=address)
     tell(door.resume(named_run, overrides, options), as_json=as_json)
+
+
+def _submit(
+    run: str,
+    overrides: tuple[str, ...],
+    step: int | None,
+    address: str | None,
+    *,
+    follow: bool,
+    dry_run: bool,
+    json: bool,
+) -> None:
+    from trainer.cli.submit import send
+    from trainer.launch import job_server
+    from trainer.launch.submit import plan_resumption
+
+    where = job_server.address_of(address) if job_server.is_job_server(address) else None
+    shares_disk = where is None or job_server.is_on_this_machine(where)
+    plan = plan_resumption(run, overrides, step, shares_disk=shares_disk)
+    send(plan, where, "", follow=follow, dry_run=dry_run, as_json=json)

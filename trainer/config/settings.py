@@ -211,6 +211,12 @@ class CostSettings(Section):
         allow_inf_nan=False,
         description="price of the machine per hour, any currency; 0: unknown",
     )
+    price_per_gpu_hour: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="price of a worker's GPU and its machine per hour, any currency; 0: unknown",
+    )
 
 
 _MOST_WORKERS = 4096
@@ -232,6 +238,7 @@ Workers = Annotated[
     PlainValidator(_workers),
     PlainSerializer(lambda value: value if isinstance(value, int) else list(value)),
 ]
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
 # -1: no limit.
 Budget = Annotated[int, Field(ge=-1, le=10**9)]
 Secs = Annotated[float, Field(gt=0, le=10**7, allow_inf_nan=False)]
@@ -271,6 +278,18 @@ class ClusterSettings(Section):
     )
     hang_timeout_secs: Secs = Field(
         600, description="a worker that finishes no step for so long is given up"
+    )
+    spot: bool = Field(False, description="workers on machines that can be taken back")
+    grace_secs: Secs = Field(
+        120, description="from the notice that a worker's machine is taken back to its end"
+    )
+    image: str = Field("", max_length=500, description="container image, for Kubernetes")
+    namespace: KubernetesName = Field("catgan", description="of Kubernetes objects")
+    service_account: KubernetesName = Field(
+        "catgan", description="that pods run as; it may use the bucket"
+    )
+    deadline_hours: float = Field(
+        72, gt=0, le=10_000, allow_inf_nan=False, description="Kubernetes ends a job after so long"
     )
 
     @property

@@ -29,11 +29,11 @@ def train(config: Config, options: Options | None = None) -> Outcome:
     options = options or Options()
     folder = RunFolder(storage.open_folder(config.run))
     record = folder.read_record()
-    if record is not None and _never_began(folder):
+    if record is not None and never_began(folder):
         record = None
     if record is not None and not options.overrides:
         config = same_config(config, folder)
-    if record is not None and options.from_step is None and _is_finished(record, config):
+    if record is not None and options.from_step is None and is_finished(record, config):
         return _already_finished(folder, record)
     return _launcher(config, options)(config, folder, options)
 
@@ -62,8 +62,21 @@ def resume(address: str, overrides: Sequence[str] = (), options: Options | None 
     """
     options = options or Options()
     run_address, step = split_run_address(address)
-    folder = RunFolder(storage.open_folder(run_address))
-    if folder.read_record() is not None and _never_began(folder):
+    _, config = resumed_config(run_address, overrides)
+    if options.from_step is None:
+        options = replace(options, from_step=step)
+    return train(config, replace(options, overrides=tuple(overrides)))
+
+
+def resumed_config(address: str, overrides: Sequence[str]) -> tuple[RunFolder, Config]:
+    """Returns a run's folder and its own config, with overrides that a resumption may have.
+
+    Raises:
+        ConfigError: An override would change the weights' shapes, the data order or a draw.
+        CheckpointError: There is no run at this address, or it never began.
+    """
+    folder = RunFolder(storage.open_folder(address))
+    if folder.read_record() is not None and never_began(folder):
         raise CheckpointError(
             f"the run {folder.address} was claimed and never began: it has no config.yaml and no "
             "checkpoint",
@@ -74,19 +87,18 @@ def resume(address: str, overrides: Sequence[str] = (), options: Options | None 
     before = before.model_copy(update={"run": folder.address})
     config = configs.override(before, overrides)
     refuse_changes(before, config)
-    if options.from_step is None:
-        options = replace(options, from_step=step)
-    return train(config, replace(options, overrides=tuple(overrides)))
+    return folder, config
 
 
-def _never_began(folder: RunFolder) -> bool:
+def never_began(folder: RunFolder) -> bool:
     """Says whether a run's driver died between claiming the run and writing its config."""
     from trainer import checkpoint
 
     return not folder.folder.exists(names.CONFIG) and not checkpoint.list_all(folder)
 
 
-def _is_finished(record: RunRecord, config: Config) -> bool:
+def is_finished(record: RunRecord, config: Config) -> bool:
+    """Says whether a run has all the steps that its config asks for."""
     return record.status == "finished" and record.step >= config.training.steps
 
 

@@ -22,7 +22,7 @@ from trainer.config import Config
 from trainer.data.order import check_world_size, default_lanes
 from trainer.data.shards import checked_manifest
 from trainer.errors import CatganError
-from trainer.launch import starting
+from trainer.launch import mailbox, starting
 from trainer.launch.budget import Budget
 from trainer.launch.finding_room import await_room, free_places
 from trainer.launch.head_watch import HeadWatch
@@ -53,7 +53,7 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
     from trainer.callbacks.stop_requests import StopRequests
 
     starting.refuse_other_pictures(config)
-    _refuse_too_many_workers(config)
+    refuse_too_many_workers(config)
     address = options.address or ("auto" if os.environ.get("RAY_ADDRESS") else "local")
     settings = config.cluster
     here = len(os.sched_getaffinity(0))
@@ -71,7 +71,8 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
         return driver.train()
 
 
-def _refuse_too_many_workers(config: Config) -> None:
+def refuse_too_many_workers(config: Config) -> None:
+    """Raises ConfigError where the batch or the lanes leave a worker without work."""
     most, batch = config.cluster.max_workers, config.training.global_batch
     check_world_size(most, config.dataset.lanes or default_lanes(batch, most), batch)
 
@@ -116,7 +117,7 @@ class _Driver:
         manifest = checked_manifest(storage.open_folder(config.dataset.address))
         starting.refuse_other_size(manifest, config)
         self._identity = starting.identity(config, manifest.fingerprint, self._choices)
-        self._coordinator = self._mailbox()
+        self._coordinator = mailbox.start(self._name, self._namespace, self._held.lease_secs)
         self._held.take()
         self._stops.training_begins()
         workers = self._first_workers
@@ -275,18 +276,6 @@ class _Driver:
             log.warning("stopped after step %s: %s; going on", f"{ended.step:,}", ended.cause)
             self._budget.spend_preemption(ended.cause)
         return None
-
-    def _mailbox(self) -> Any:
-        """Starts the coordinator on this node: it is to end with the driver and not before."""
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        from trainer.launch.coordinator import Coordinator
-
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        actor = ray.remote(num_cpus=0, max_concurrency=32, scheduling_strategy=here)(Coordinator)
-        named = actor.options(name=self._name, namespace=self._namespace)
-        return named.remote(silence_secs=self._held.lease_secs)
 
     def _await_room(self, config: Config) -> int:
         return await_room(config.cluster, can_grow=self._can_grow, each_poll=self._give_way)

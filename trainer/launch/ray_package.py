@@ -101,9 +101,9 @@ def runtime_env(package: Package, extras: tuple[str, ...] = ()) -> dict[str, Any
         ClusterError: The package's folder holds too much to be its own.
     """
     _digest()  # now, and not after somebody has edited what is sent
-    wanted: dict[str, Any] = {"env_vars": _variables()}
+    wanted: dict[str, Any] = {"env_vars": variables()}
     if package != "none":
-        wanted["py_modules"] = [str(path) for path in _folders()]
+        wanted["py_modules"] = [str(path) for path in folders()]
         wanted["excludes"] = ["__pycache__/"]
     if package == "pip":
         wanted["pip"] = {"packages": requirements(extras), "pip_check": False}
@@ -138,7 +138,7 @@ def _folder() -> Path:
     return Path(next(iter(trainer.__path__)))
 
 
-def _folders() -> list[Path]:
+def folders() -> list[Path]:
     """The package's folder and, where it is installed, the one with its version and name."""
     folder = _folder()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -160,7 +160,8 @@ def _metadata_folder() -> list[Path]:
     return [path for path in found if path.is_dir()][:1]
 
 
-def _variables() -> dict[str, str]:
+def variables() -> dict[str, str]:
+    """Returns the environment variables that storage and this program read, for the workers."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from trainer import __version__, storage
 from trainer import config as configs
-from trainer import storage
 from trainer.config import Config
 from trainer.errors import CatganError, DataError
 from trainer.run_folder import NewRun, RunFolder, RunRecord
@@ -237,9 +237,9 @@ def versions() -> dict[str, str]:
     import importlib.metadata
     import platform
 
-    names = ("catgan", "tensorflow", "keras", "numpy")
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **found}
+    found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
+    # A package that was sent to a cluster is installed nowhere.
+    return {"python": platform.python_version(), "catgan": __version__, **found}
 
 
 def ending(folder: RunFolder, start: int, work: Callable[[], Any], global_batch: int) -> Any:
