@@ -283,6 +283,9 @@ class ClusterSettings(Section):
     grace_secs: Secs = Field(
         120, description="from the notice that a worker's machine is taken back to its end"
     )
+    spot_grace_secs: Secs = Field(
+        15, description="the same on spot machines, which may ignore what is asked for"
+    )
     image: str = Field("", max_length=500, description="container image, for Kubernetes")
     namespace: KubernetesName = Field("catgan", description="of Kubernetes objects")
     service_account: KubernetesName = Field(

@@ -45,11 +45,10 @@ def examine(
         return all(finding.state != "failure" for finding in new)
 
     with contextlib.ExitStack() as stack:
-        there = True
         if on_cluster(config, Options(address=address)):
             there = found(examined("cluster", lambda: _cluster(config, address, stack)))
         else:
-            found(examined("this machine", lambda: _this_machine(config)))
+            there = found(examined("this machine", lambda: _this_machine(config)))
         stored = found(examined("run folder", lambda: doctor_storage.bucket(config)))
         pictured = found(examined("data set", lambda: doctor_storage.dataset(config)))
         if trial_secs and there and stored and pictured:

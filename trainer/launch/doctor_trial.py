@@ -26,9 +26,6 @@ from trainer.run_folder import RunFolder, read_metrics
 TRIAL_SECS = 30.0
 """How long the piece trains, compilation included."""
 
-SPOT_GRACE_SECS = 15.0
-"""What Google Kubernetes Engine gives pods on spot nodes, whatever they ask for."""
-
 # Ray tells of a node that drains at most so late (`ray start --block` polls).
 _NOTICE_SECS = 5.0
 # A wish to stop is said in one call of the step and heard in the next.
@@ -184,7 +181,9 @@ def _memory(note: dict[str, Any]) -> Finding:
 def grace_secs(config: Config) -> float:
     """Returns how long a worker has after the notice that its machine is taken back."""
     settings = config.cluster
-    return min(settings.grace_secs, SPOT_GRACE_SECS) if settings.spot else settings.grace_secs
+    if settings.spot:
+        return min(settings.grace_secs, settings.spot_grace_secs)
+    return settings.grace_secs
 
 
 def needed_secs(config: Config, trial: Trial) -> tuple[float, float, float]:

@@ -20,11 +20,10 @@ from trainer.config import Config
 from trainer.errors import ConfigError
 from trainer.launch import ray_package
 
-STOP_SECS = 120
-"""How long a stopped job may take: the step, its checkpoint, its workers' ends."""
+STOP_VARIABLE, STOP_SECS = "RAY_JOB_STOP_WAIT_TIME_S", 120
+"""How long Ray lets a stopped job take: the step, its checkpoint, its workers' ends."""
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
-_STOP_VARIABLE = "RAY_JOB_STOP_WAIT_TIME_S"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def packed(words: Sequence[str], config: Config, config_name: str = "") -> Itera
         ClusterError: This program's folder holds too much to be its own.
     """
     package = config.cluster.package
-    variables = {**ray_package.variables(), _STOP_VARIABLE: str(STOP_SECS)}
+    variables = {**ray_package.variables(), STOP_VARIABLE: str(STOP_SECS)}
     refuse_secrets(variables)
     with tempfile.TemporaryDirectory(prefix="catgan-job-") as name:
         folder = Path(name) / "job"

@@ -127,7 +127,7 @@ def _job(config: Config, job_name: str, words: list[str], labels: dict[str, str]
         "jobId": job_name,
         # A stopped job gets the time to publish a checkpoint; Ray's default is 3 s.
         "runtimeEnvYAML": yaml.safe_dump(
-            {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(job_package.STOP_SECS)}}
+            {"env_vars": {job_package.STOP_VARIABLE: str(job_package.STOP_SECS)}}
         ),
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": FINISHED_TTL_SECS,

@@ -15,8 +15,6 @@ HEAD_POOL = "head"
 """The pool of machines that are not taken back, for heads and submitters."""
 SPOT, ON_DEMAND, QUEUED = "spot", "on-demand", "queued"
 """How a machine is bought; `queued` waits for its place and then stays (Google: flex-start)."""
-SPOT_GRACE_SECS = 15
-"""What Google Kubernetes Engine gives pods on spot nodes whose pool says nothing else."""
 
 # What Kubernetes and its daemons keep of a machine, at most, on the sizes below.
 _KEPT_CPUS, _KEPT_SHARE = 1.0, 0.15
