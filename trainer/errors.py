@@ -7,6 +7,15 @@ Each class stands for one kind of remedy, and each message has three parts:
 what happened (with the values), what was expected, what to do.
 """
 
+import re
+
+_PASSWORD = re.compile(r"(?<=://)[^/@\s'\"]+@")
+
+
+def masked(text: str) -> str:
+    """Returns a text without the names and passwords that addresses in it carry."""
+    return _PASSWORD.sub("…@", text)
+
 
 class CatganError(Exception):
     """Base of all errors that reach a person.
@@ -23,6 +32,8 @@ class CatganError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, expected: str = "", remedy: str = "") -> None:
+        # Messages end up in logs, in run.json and on dashboards.
+        what, expected, remedy = map(masked, (what, expected, remedy))
         super().__init__(what)
         self.what = what
         self.expected = expected

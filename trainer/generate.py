@@ -180,6 +180,8 @@ def _config_of(found: "Checkpoint") -> configs.Config:
 def _from_keras_file(address: str) -> Generator:
     import keras
 
+    from trainer.gan.export import foreign_objects
+
     where, name = storage.split_address(address)
     with tempfile.TemporaryDirectory(prefix="catgan-") as scratch:
         path = Path(scratch) / names.GENERATOR
@@ -187,8 +189,13 @@ def _from_keras_file(address: str) -> Generator:
             storage.open_folder(where).download(name, path)
         except storage.NotFound as error:
             raise _no_generator(address, "is not there") from error
+        foreign = foreign_objects(path)
+        if foreign:
+            raise _no_generator(
+                address, f"asks for code that is not Keras' own: {', '.join(foreign[:3])}"
+            )
         try:
-            model = keras.saving.load_model(path, compile=False)
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises whatever the broken file leads it to
             raise _no_generator(address, f"is no Keras model: {error}") from error
     distribution = model.name.removeprefix(_SAVED_NAME)

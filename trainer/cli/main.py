@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 from trainer import __version__
-from trainer.errors import CatganError
+from trainer.errors import CatganError, masked
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _say(text: str, label: str = "error: ") -> None:
     if text.startswith(("interrupted", "internal error")):
         label = ""
     with contextlib.suppress(OSError):
-        click.echo(click.style(label, fg="red", bold=True) + text, err=True)
+        click.echo(click.style(label, fg="red", bold=True) + masked(text), err=True)
 
 
 def _reader_left() -> bool:

@@ -99,12 +99,11 @@ def send(
     if dry_run:
         _tell_dry(plan, address, as_json=as_json)
         return
-    assert address is not None
-    server = job_server.JobServer(address)
+    server = job_server.JobServer(job_server.address_of(address))
     job_id = launch.send(plan, server, name)
     if not follow:
         click.echo(
-            f"watch it: {catgan('logs', job_id, '--address', address, '--follow')}", err=True
+            f"watch it: {catgan('logs', job_id, '--address', server.address, '--follow')}", err=True
         )
         _answer(plan, job_id, "submitted", None, as_json=as_json)
         return

@@ -1,16 +1,32 @@
 """Checks that need more than one key. Pure; raises ConfigError."""
 
 from trainer.config.settings import Config
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, masked
 
 _MAX_PICTURE_PX = {"dcgan": 256, "seed2018": 256}
 
 
 def check(config: Config) -> Config:
     """Returns the config unchanged, or raises ConfigError for the first contradiction."""
-    for rule in (_size, _batch, _norm, _loss):
+    for rule in (_addresses, _size, _batch, _norm, _loss):
         rule(config)
     return config
+
+
+def _addresses(config: Config) -> None:
+    """A config is copied into the run folder and into logs: no password may be in it."""
+    addresses = {
+        "run": config.run,
+        "dataset.address": config.dataset.address,
+        "dataset.source": config.dataset.source,
+    }
+    for key, address in addresses.items():
+        if masked(address) != address:
+            raise ConfigError(
+                f"{key} has a name or password in it: {address}",
+                expected="an address alone; credentials come from the environment",
+                remedy="leave out what stands before the @",
+            )
 
 
 def _size(config: Config) -> None:

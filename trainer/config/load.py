@@ -149,7 +149,7 @@ _Loader.add_implicit_resolver(
 
 def _yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, stricter
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
         message = " ".join(str(error).split())
         raise ConfigError(

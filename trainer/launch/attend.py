@@ -158,9 +158,8 @@ def stop_process(found: Found) -> bool:
     Raises:
         ClusterError: The run is trained elsewhere, or its process does not end.
     """
-    assert found.folder is not None
     holder = found.record.holder if found.record else None
-    if holder is None:
+    if holder is None or found.folder is None:
         return False
     state = alive.fate(holder.pid, holder.process)
     if state == "gone":

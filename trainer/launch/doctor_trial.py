@@ -112,7 +112,6 @@ def _read(piece: Config, scratch: storage.Folder, began: float) -> Trial:
         )
     notes = read_notes(scratch)
     newest = checkpoint.list_all(folder)[-1]
-    assert newest.manifest is not None  # `list_all` has read it
     # The first stretches compile; the middle of those after them is what most steps take.
     later = rows[_COMPILING_ROWS:]
     step_secs = statistics.median(
@@ -123,7 +122,7 @@ def _read(piece: Config, scratch: storage.Folder, began: float) -> Trial:
         step_secs=step_secs,
         grid_secs=_grid_secs(piece, rows[_COMPILING_ROWS - 1 :], step_secs),
         checkpoint_secs=_write_secs(folder, newest.step, scratch),
-        checkpoint_bytes=newest.manifest.size_bytes,
+        checkpoint_bytes=checkpoint.open_step(folder, newest.step).manifest.size_bytes,
         notes=notes,
     )
 

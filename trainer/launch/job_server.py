@@ -28,7 +28,7 @@ _CHATTY = (
 )
 _NOT_READY = "No available agent"
 _ADDRESSES = (ADDRESS_VARIABLE, "RAY_ADDRESS")
-_TOKEN_REMEDY = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=FILE, with the cluster's token"
+_LET_IN = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=FILE, with the cluster's token"
 State = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
 
 
@@ -82,7 +82,7 @@ def address_of(given: str | None) -> str:
         raise ConfigError(
             f"the address of {parts.hostname} has a name or password in it",
             expected="http://HEAD:8265; an address is written into logs",
-            remedy=f"leave them out; {_TOKEN_REMEDY}",
+            remedy=f"leave them out; {_LET_IN}",
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(
@@ -182,7 +182,7 @@ class JobServer:
             raise ClusterError(
                 f"the cluster at {self.address} wants a token and got {got}",
                 expected="the token that its head was started with",
-                remedy=_TOKEN_REMEDY,
+                remedy=_LET_IN,
             ) from None
         except (ConnectionError, requests.exceptions.RequestException) as error:
             raise ClusterError(

@@ -59,7 +59,7 @@ def _started_here() -> str:
 
     Not by looking for Ray's processes, as Ray does: they may be somebody else's.
     """
-    folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
+    folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108 - Ray's place, only read
     with contextlib.suppress(OSError):
         return (folder / "ray" / "ray_current_cluster").read_text().strip()
     return ""

@@ -220,7 +220,7 @@ def _temporary_folder(stack: contextlib.ExitStack) -> str:
     """Makes a folder for Ray's files that goes with this process, however it ends."""
     folder = tempfile.mkdtemp(prefix="catgan-ray-", dir="/tmp")  # paths of sockets must be short
     remover = subprocess.Popen(
-        ["sh", "-c", _REMOVE_LATER, "sh", folder],
+        ["/bin/sh", "-c", _REMOVE_LATER, "sh", folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -122,7 +122,7 @@ def _lock(descriptor: int, directory: Path, *, needed: bool) -> None:
                 raise OSError(
                     errno.ETIMEDOUT, "another process holds the folder's lock", str(directory)
                 ) from None
-            time.sleep(random.uniform(0.0005, 0.01))
+            time.sleep(random.uniform(0.0005, 0.01))  # noqa: S311 - only spreads waits
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise

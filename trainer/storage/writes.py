@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 * 1024 * 1024
 """Larger objects go up in chunks of this size, in a session that survives faults."""
 _KNOWN_OBJECTS = 1000
-_TOKEN = "catgan-write"
+_WRITE_KEY = "catgan-write"
 
 
 class BucketWrites:
@@ -67,7 +67,7 @@ class BucketWrites:
                 except api.PreconditionFailed:
                     maybe_done = before
                     found = self._objects.look(key, address, budget=budget)
-                if found is not None and (found.metadata or {}).get(_TOKEN) == token:
+                if found is not None and (found.metadata or {}).get(_WRITE_KEY) == token:
                     return generation_of(found)
                 if if_generation is not None:
                     raise _lost(address, if_generation, found, uncertain=maybe_done)
@@ -122,7 +122,7 @@ class BucketWrites:
     ) -> Generation:
         """Upload once: in one request, or in chunks if the content is large."""
         blob = self._objects.blob(key)
-        blob.metadata = {_TOKEN: token}
+        blob.metadata = {_WRITE_KEY: token}
         blob.cache_control = "no-store"  # a public bucket would serve old bytes
         with source.open(budget) as (stream, size_bytes, crc32c):
             large = size_bytes > CHUNK_BYTES
