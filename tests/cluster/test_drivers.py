@@ -145,7 +145,7 @@ def test_a_sigterm_while_the_cluster_starts_leaves_nothing(config, tmp_path):
 def test_a_time_limit_is_one_of_training(config, tmp_path):
     """Shorter than the workers' start, and yet there are steps."""
     run = tmp_path / "run"
-    words = ("train", str(config), f"run={run}", "training.max_mins=0.02")
+    words = ("train", str(config), f"run={run}", "training.max_mins=0.1")
     with Drive(tmp_path, *words, "training.steps=100000") as drive:
         drive.succeed()
         drive.leaves_nothing()
@@ -153,7 +153,7 @@ def test_a_time_limit_is_one_of_training(config, tmp_path):
     step = checkpoints(run)[-1]
     found = record(run)
     assert (found.status, found.step, found.holder) == ("stopped", step, None)
-    assert step > 1
+    assert step > 20  # in six seconds; the workers alone take longer to start
 
 
 def test_a_second_driver_is_told_who_trains(config, tmp_path):

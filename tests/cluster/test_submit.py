@@ -1,11 +1,16 @@
 """Runs that are sent to a cluster as jobs: followed, cut off, killed, stopped, refused."""
 
+import fcntl
 import json
 import os
+import pty
 import secrets
 import subprocess
 import sys
+import termios
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -14,6 +19,7 @@ import pytest
 from tests.cluster.cable import cable
 from tests.cluster.driving import STEPS, Drive, assert_finished, checkpoints, record
 from tests.cluster.heads import Head, head
+from tests.cluster.telling import jobs_of, told_by
 from tests.conftest import REPOSITORY
 from tests.launch.processes import wait_until
 from trainer.storage import open_folder
@@ -42,23 +48,6 @@ def dataset(config: Path, bucket) -> str:
     for entry in here.list():
         open_folder(dataset).write(entry.name, here.read(entry.name))
     return dataset
-
-
-def told_by(there: Head, *words: str, code: int = 0, env: dict[str, str] | None = None) -> str:
-    """Runs a command of ours; returns its standard output, or its error if it is to fail."""
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer", *words],
-        env={**os.environ, **there.env, "PYTHONPATH": str(REPOSITORY), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
-    return done.stderr if code else done.stdout
-
-
-def jobs_of(there: Head, run: str) -> list[dict]:
-    return json.loads(told_by(there, "status", run, "--address", there.dashboard, "--json"))["jobs"]
 
 
 def driver_of(job_id: str) -> psutil.Process:
@@ -187,3 +176,77 @@ def test_gpus_that_the_cluster_does_not_have(there, config, tmp_path):
     assert "GPU" in answer
     assert "failed, exit code 6" in answer
     assert not run.exists()
+
+
+def test_ctrl_c_on_a_terminal_asks_and_stops_the_job(there, config, tmp_path):
+    """On a terminal one line of progress replaces the one before."""
+    run = tmp_path / "run"
+    words = ("submit", str(config), f"run={run}", "training.steps=100000")
+    with terminal(there, *words, "--address", there.dashboard) as (process, said, press):
+        wait_until(lambda: b" of 100,000 " in said(), lambda: said().decode(), 120)
+        press(b"\x03")
+        wait_until(lambda: b"still runs" in said(), lambda: said().decode(), 60)
+        press(b"j\n")
+        wait_until(lambda: process.poll() is not None, lambda: said().decode(), 120)
+        assert process.returncode == 143, said().decode()
+    assert b"\r\x1b[2K" in said()
+    assert b"the job was asked to stop, after a checkpoint" in said()
+    assert jobs_of(there, str(run))[0]["state"] == "stopped"
+    assert (record(run).status, record(run).holder) == ("stopped", None)
+
+
+@contextmanager
+def terminal(there: Head, *words: str) -> Iterator[tuple]:
+    """A command on a terminal of its own: its process, what it said, and a keyboard."""
+    near, far = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *words],
+        env={**os.environ, **there.env, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm"},
+        stdin=far,
+        stdout=far,
+        stderr=far,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that ^C is a signal
+    )
+    os.close(far)
+    pieces: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # the other end is closed
+            while piece := os.read(near, 65536):
+                pieces.append(piece)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield process, lambda: b"".join(pieces), lambda keys: os.write(near, keys)
+    finally:
+        process.kill()
+        process.wait()
+        reader.join(5)
+        os.close(near)
+
+
+def test_the_doctor_is_sent_there(there, config, tmp_path):
+    run = tmp_path / "run"
+    words = ("doctor", str(config), f"run={run}", "--address", there.dashboard, "--json")
+    # Long enough for some rows on a busy machine.
+    answer = json.loads(told_by(there, *words, "training.steps=100000", "--secs", "8"))
+    found = {item["name"]: item for item in answer["findings"]}
+    assert {item["state"] for item in found.values()} == {"ok"}, found
+    assert found["versions there"]["told"].startswith("the same on ")
+    assert "2 workers, with their all-reduce" in found["step"]["told"]
+    assert {"memory of rank 0", "memory of rank 1", "room", "to the end"} <= found.keys()
+    assert answer["figures"]["left_secs"] > 0
+    assert not run.exists()
+    gpus = (*words, "cluster.gpus_per_worker=1", "cluster.start_timeout_secs=3")
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", *gpus],
+        env={**os.environ, **there.env, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 6, done.stdout + done.stderr
+    failed = [f for f in json.loads(done.stdout)["findings"] if f["state"] == "failure"]
+    assert [f["name"] for f in failed] == ["room"]

@@ -6,6 +6,7 @@ workers, which trains nothing, uses it too.
 """
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -48,7 +49,8 @@ class StopRequests:
         self._max_secs = max_mins * 60
         self._should_stop = should_stop
         self._catch_signals = catch_signals
-        self._began: float | None = None
+        self._lets_finish = False
+        self._began = math.inf
         self._signal: int | None = None
         self._restore: list[tuple[int, Any]] = []
         self._cause = ""
@@ -74,15 +76,20 @@ class StopRequests:
         self._sender.close()
         self._receiver.close()
 
+    def lets_finish(self) -> None:
+        """From now on a signal lets the current call finish."""
+        self._lets_finish = True
+
     def training_begins(self) -> None:
-        """From now on a signal lets the current call finish. Starts the time limit."""
+        """As `lets_finish`; and the time limit, which is one of training, begins."""
+        self._lets_finish = True
         self._began = time.monotonic()
 
     def cause(self) -> str:
         """Returns why training should stop now, in one line, or ""."""
         if self._signal is not None:
             self._cause = _WORDS[signal.Signals(self._signal)]
-        elif not self._cause and self._began is not None:
+        elif not self._cause and self._lets_finish:
             over = self._max_secs and time.monotonic() - self._began >= self._max_secs
             limit = f"training.max_mins: {duration(self._max_secs)} are over"
             self._cause = limit if over else self._should_stop()
@@ -114,7 +121,7 @@ class StopRequests:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         first = self._signal is None
         self._signal = self._signal or number
-        if first and self._began is None:
+        if first and not self._lets_finish:
             raise self._error(f"{_WORDS[signal.Signals(number)]} before training began")
 
     def _error(self, what: str, remedy: str = "") -> CatganError:
@@ -132,7 +139,7 @@ class StopRequests:
                 # The person wants out: no clean-up that could hang.
                 os.write(2, _SHOW_CURSOR if os.isatty(2) else b"")
                 os._exit(128 + number)
-            if self._began is not None:
+            if self._lets_finish:
                 _LOG.warning(
                     "%s: finishing this step and publishing a checkpoint; once more exits at once",
                     signal.Signals(number).name,

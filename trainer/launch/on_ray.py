@@ -119,7 +119,7 @@ class _Driver:
         self._identity = starting.identity(config, manifest.fingerprint, self._choices)
         self._coordinator = mailbox.start(self._name, self._namespace, self._held.lease_secs)
         self._held.take()
-        self._stops.training_begins()
+        self._stops.lets_finish()
         workers = self._first_workers
         while True:
             outcome = self._attempt(workers)
@@ -222,7 +222,7 @@ class _Driver:
     def _training_goes_on(self) -> None:
         if not self._clock_runs:
             self._clock_runs = True
-            self._stops.training_begins()  # the time limit is one of training
+            self._stops.training_begins()
         if self._stood_since:
             self._restart_secs += time.time() - self._stood_since
 
