@@ -24,6 +24,7 @@ SCRIPTS: dict[str, list[str]] = {
     "workers": ["--rounds", "5"],
     "launcher": [],
     "recovery": [],
+    "doctor_estimate": [],
     "prepare_memory": [],
     "soak": [],
 }
