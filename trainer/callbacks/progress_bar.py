@@ -143,7 +143,7 @@ class ProgressBar(StepCallback):
             f"{self._batch / max(step_secs, 1e-9):,.0f} pictures a second",
             f"{console.duration(left)} left to step {self._total:,}",
         ]
-        price = self._config.cost.price_per_hour
+        price = self._config.whole_price_per_hour
         if price:
             parts.append(f"which costs {price * left / 3600:,.2f} at {price:,.2f} an hour")
         return ", ".join(parts)

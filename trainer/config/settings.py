@@ -336,3 +336,9 @@ class Config(Section):
     log: LogSettings = LogSettings()
     cost: CostSettings = CostSettings()
     cluster: ClusterSettings = ClusterSettings()
+
+    @property
+    def whole_price_per_hour(self) -> float:
+        """Price of all machines together, with as many workers as there may be; 0: unknown."""
+        gpus = self.cluster.max_workers * self.cluster.gpus_per_worker
+        return self.cost.price_per_hour + gpus * self.cost.price_per_gpu_hour

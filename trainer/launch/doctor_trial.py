@@ -224,9 +224,7 @@ def left_secs(config: Config, trial: Trial, done: int) -> float:
 
 def cost(config: Config, secs: float) -> float:
     """Returns what so much time costs, by the prices in the config; 0 where they are unknown."""
-    settings = config.cost
-    gpus = config.cluster.max_workers * config.cluster.gpus_per_worker
-    return secs / 3600 * (settings.price_per_hour + gpus * settings.price_per_gpu_hour)
+    return secs / 3600 * config.whole_price_per_hour
 
 
 def estimate(config: Config, trial: Trial, done: int) -> Finding:
