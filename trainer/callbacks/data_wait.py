@@ -27,6 +27,9 @@ class DataWait:
         with tf.device("CPU:0"):
             self._waited = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
+    # Nothing here is Python control flow over tensors. Looking for it would also leave a file in
+    # the temporary folder of every process that is killed.
+    @tf.autograph.experimental.do_not_convert
     def measured(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Returns the same elements in the same order, the wait for each counted.
 

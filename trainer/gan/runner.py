@@ -138,11 +138,17 @@ def _on_replica(distribution: Distribution, train_step: Callable, due: bool) -> 
 
 
 def _loop(one_step: Callable) -> Callable:
+    # Not written as a `for` that TensorFlow converts: that puts a file into the temporary folder,
+    # which a process that is killed leaves there.
+    @tf.autograph.experimental.do_not_convert
     def many_steps(iterator, first, count, *said):
-        logs = one_step(next(iterator), first, *said)
-        for offset in tf.range(1, count):
-            more = one_step(next(iterator), first + offset, *said)
-            logs = more | {n: logs[n] + more[n] for n in logs if n.startswith(WAITED)}
+        def another(offset: tf.Tensor, logs: Logs) -> tuple[tf.Tensor, Logs]:
+            more = one_step(iterator.get_next(), first + offset, *said)
+            summed = {n: logs[n] + more[n] for n in logs if n.startswith(WAITED)}
+            return offset + 1, more | summed
+
+        begun = tf.constant(1, tf.int64), one_step(iterator.get_next(), first, *said)
+        _, logs = tf.while_loop(lambda offset, logs: offset < count, another, begun)
         return logs | {SAID: _on_host(logs[SAID])} if SAID in logs else logs
 
     return many_steps
