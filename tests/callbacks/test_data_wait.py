@@ -1,6 +1,5 @@
 """Waiting for data is measured where it happens."""
 
-import tempfile
 import threading
 import time
 
@@ -64,12 +63,3 @@ def test_inside_a_graph_too():
 
     assert int(several(iterator)) == 0 + 1 + 2
     assert wait.secs() >= 0.29
-
-
-@pytest.mark.parametrize("deterministic", [False, True])
-def test_nothing_is_written_into_the_temporary_folder(deterministic, tmp_path, monkeypatch):
-    """TensorFlow would delete what it puts there at the end of a process that is not killed."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for _ in DataWait(deterministic).measured(tf.data.Dataset.range(3)):
-        pass
-    assert not list(tmp_path.iterdir())
