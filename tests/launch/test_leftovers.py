@@ -23,7 +23,8 @@ def test_nothing_lies_in_the_temporary_folder(small, tmp_path, deterministic):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     # Some calls of one step, some of several.
-    words = (f"run={tmp_path / 'run'}", "training.steps_per_call=3", "loss.penalty_every_steps=4")
+    often = ("metrics.every_steps=8", "checkpoint.every_steps=8", "loss.penalty_every_steps=4")
+    words = (f"run={tmp_path / 'run'}", "training.steps_per_call=3", *often)
     done = subprocess.run(
         [sys.executable, "-c", TRAIN, "train", str(small.config), *words,
          f"deterministic={deterministic}"],

@@ -127,6 +127,9 @@ def test_a_cluster_of_our_own_leaves_no_process_and_no_file():
     assert psutil.wait_procs(started, timeout=30)[1] == []
     assert not [path for path in own if path.exists()]
     assert token.exists() is had_token
+    assert "PYTHONBREAKPOINT" not in os.environ, "a child's breakpoint() is its own"
+    with connected("local", cpus=1):  # and not only the first time
+        assert ray.get(ray.remote(lambda: 1).remote()) == 1
 
 
 @pytest.mark.cluster

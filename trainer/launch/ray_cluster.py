@@ -106,6 +106,7 @@ def connected(
         yield Connection(ray.get_runtime_context().gcs_address, is_own=False)
         return
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_breakpoint_kept())
         target = None if address == "local" else find(address)
         options: dict[str, Any] = {"log_to_driver": log_to_driver, "logging_level": logging.ERROR}
         if target is None:
@@ -117,7 +118,7 @@ def connected(
         stack.enter_context(_words_of_ray_in_the_log())
         _initialise(options, target)
         if not log_to_driver:
-            _silence()
+            stack.enter_context(_deaths_left_to_us())
         yield Connection(ray.get_runtime_context().gcs_address, is_own=target is None)
 
 
@@ -169,6 +170,23 @@ def own_signals() -> Iterator[None]:
         else:
             signal.raise_signal(ended_by)
         raise SystemExit(128 + ended_by)  # its owner lets it pass: there is nothing to go on with
+
+
+@contextlib.contextmanager
+def _breakpoint_kept() -> Iterator[None]:
+    """Keeps Ray's debugger out of the environment, where a child's `breakpoint()` finds it.
+
+    The token of a local cluster stays there: a process that has shown it once goes on to.
+    """
+    name = "PYTHONBREAKPOINT"
+    kept = os.environ.get(name)
+    try:
+        yield
+    finally:
+        if kept is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = kept
 
 
 @contextlib.contextmanager
@@ -248,7 +266,8 @@ def _initialise(options: dict[str, Any], address: str | None) -> None:
         raise refused(address, error) from error
 
 
-def _silence() -> None:
+@contextlib.contextmanager
+def _deaths_left_to_us() -> Iterator[None]:
     """Keeps Ray from printing what it thinks of dead workers: we say it in our own words.
 
     Its setting `log_to_driver` leaves these out. Where the private place has changed, they
@@ -256,8 +275,15 @@ def _silence() -> None:
     """
     import ray._private.worker as private
 
-    if not logging.getLogger("catgan").isEnabledFor(logging.DEBUG):
-        private.print_to_stdstream = lambda *told, **named: None
+    kept = getattr(private, "print_to_stdstream", None)
+    if kept is None or logging.getLogger("catgan").isEnabledFor(logging.DEBUG):
+        yield
+        return
+    private.print_to_stdstream = lambda *told, **named: None
+    try:
+        yield
+    finally:
+        private.print_to_stdstream = kept
 
 
 def _shut_down() -> None:
