@@ -1,30 +1,31 @@
 """What launching with Ray costs: `catgan train` against the same two processes by hand.
 
     python -m benchmarks.launcher
-    python -m benchmarks.launcher --rounds 5 --write
+    python -m benchmarks.launcher --cycles 12 --write
 
 Both train `cats64` as shipped, on drawn cats, with two workers: the same worker function,
 stream, callbacks and checkpoints. Once Ray starts the workers, and carries their log lines,
 heartbeats and pointer checkpoints; once two processes are started by hand with TF_CONFIG.
-Rounds alternate. The figure is the median time of a step, from the rows of metrics after a
-warm-up; to reach: at most 1.02.
 
-Ray's own processes (store, head, agents, controller) take about a tenth of a core all the time.
-So workers, Ray's or not, are pinned to one core and everything else to another: what is
-compared is the step, with a core to spare for the daemons as any real machine has. With
-`--no-spare-core` nothing is pinned, and where two workers fill a machine's only two cores the
-daemons' tenth is the workers' loss.
+Both pairs train at the same time, each on one core, and change cores again and again: what a
+machine does slowly or quickly, and what others do on it, falls on both. A cycle is one window of
+time on each core; its ratio says how many steps the pair by hand did for each of Ray's. To reach:
+at most 1.02. What Ray's own processes (store, head, agents, controller) and the driver take of
+the machine, whatever the number of workers, is told beside it; here it falls on both pairs alike.
 """
 
 import argparse
+import glob
+import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -35,84 +36,200 @@ from benchmarks.workers import tf_configs
 
 MOST = 1.02
 WARM_UP_STEPS = 40
-WORKERS, OTHERS = "0", "1"  # cores
+WAIT_SECS = 300
+_POLL_SECS = 0.25
+
+
+class Pair:
+    """Two workers of a run, wherever they come from.
+
+    Args:
+        run: The run's folder.
+        main: The process to ask to end, and whose children are told apart.
+        workers: Returns the training processes once they are there.
+        ended_by: What ends them.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        main: list[subprocess.Popen],
+        workers: Callable[[], list[psutil.Process]],
+        ended_by: signal.Signals,
+    ) -> None:
+        self._by = ended_by
+        self._run, self._main, self._workers = run, main, workers
+        self._rows: dict[int, float] = {}  # step -> seconds of training
+        self._begun = float("inf")  # when its clock of training stood at zero
+
+    @property
+    def step(self) -> int:
+        """The last step that a row tells of; 0: none yet."""
+        return max(self._rows, default=0)
+
+    @property
+    def last(self) -> float:
+        """The moment of that step."""
+        return self._begun + self._rows.get(self.step, 0.0)
+
+    def look(self) -> None:
+        """Reads the rows that came, and notes how late they came at the least."""
+        for process in self._main:
+            if process.poll() is not None:
+                raise SystemExit(f"{' '.join(process.args[:4])} … ended too soon")
+        lines = [
+            line
+            for name in glob.glob(f"{self._run}/metrics/**/*.jsonl", recursive=True)
+            for line in Path(name).read_text().splitlines()
+        ]
+        for line in lines:
+            with suppress(ValueError):  # half a line: the rest comes with the next look
+                row = json.loads(line)
+                self._rows[row["step"]] = row["seconds"]
+        if self._rows:
+            self._begun = min(self._begun, time.time() - self._rows[self.step])
+
+    def steps_between(self, begin: float, end: float) -> float:
+        """Returns the steps done between two moments, parts of one included."""
+        import numpy as np
+
+        steps = sorted(self._rows)
+        moments = [self._begun + self._rows[step] for step in steps]
+        if not moments[0] <= begin < end <= moments[-1]:
+            raise SystemExit(f"{self._run} has no rows from the whole of a window")
+        first, last = np.interp([begin, end], moments, steps)
+        return float(last - first)
+
+    def pin(self, core: int) -> None:
+        """Moves the workers to a core, every thread: the system's call is about one."""
+        for process in self._workers():
+            for thread in process.threads():
+                with suppress(OSError):
+                    os.sched_setaffinity(thread.id, {core})
+
+    def other_cpu_secs(self) -> float:
+        """Returns what its processes besides the workers have used so far."""
+        workers = {process.pid for process in self._workers()}
+        used = 0.0
+        for process in (process for main in self._main for process in _family(main.pid)):
+            with suppress(psutil.Error):
+                if process.pid not in workers:
+                    times = process.cpu_times()
+                    used += times.user + times.system
+        return used
+
+    def end(self) -> None:
+        """Ends the run; how does not matter any more."""
+        for process in self._main:
+            process.send_signal(self._by)
+        for process in self._main:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
 
 
 def main() -> None:
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the pairs end with this process
     with timing.Watch() as watch, tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        dataset = f"{folder}/data"
         overrides = [
-            f"training.steps={options.steps}",
+            f"training.steps={10**6}",
             f"training.global_batch={options.batch}",
-            f"dataset.address={dataset}",
+            f"dataset.address={temporary}/data",
             "dataset.source=drawn:2048",
-            "metrics.every_steps=10",
-            f"checkpoint.every_steps={options.steps // 2}",
+            "metrics.every_steps=5",
+            "checkpoint.every_steps=500",
             "cluster.workers=2",
             "cluster.cpus_per_worker=1",
         ]
-        with_ray, by_hand = [], []
-        for number in range(options.rounds):
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-            # In turn first and second; the data set is there after the first command.
-            run = [f"run={folder}/ray-{number}", *overrides]
-            hand = [f"run={folder}/hand-{number}", *overrides]
-            if number % 2 == 0:
-                with_ray.append(step_secs_with_ray(options, run))
-                by_hand.append(step_secs_by_hand(options, hand))
-            else:
-                by_hand.append(step_secs_by_hand(options, hand))
-                with_ray.append(step_secs_with_ray(options, run))
-    ratios = [a / b for a, b in zip(with_ray, by_hand, strict=True)]
-    row = [
-        f"{1e3 * statistics.median(with_ray):.1f}",
-        f"{1e3 * statistics.median(by_hand):.1f}",
-        f"{statistics.median(ratios):.3f}",
-        f"{min(ratios):.3f} to {max(ratios):.3f}",
-        f"≤ {MOST}",
-    ]
-    header = ["Ray, ms a step", "by hand, ms a step", "ratio", "range", "to reach"]
-    timing.publish(
-        "launcher" if options.spare_core else "launcher_all_cores",
-        "The launcher",
-        ["tensorflow", "keras", "ray"],
-        watch.told_before(),
-        f"`{options.config.name}`, global batch {options.batch}, {options.steps} steps a run, "
-        f"two workers of one thread each, {options.rounds} rounds; "
-        + (
-            "both on one core, Ray's own processes on another."
-            if options.spare_core
-            else "nothing is pinned: the workers and Ray's own processes share all cores."
-        ),
-        timing.table(header, [row]),
-        write=options.write,
-    )
+        pairs: list[Pair] = []
+        try:
+            for begin in (with_ray, by_hand):  # in turn: the first one prepares the data set
+                run = f"{temporary}/{begin.__name__}"
+                pairs.append(begin(options, run, [f"run={run}", *overrides]))
+                _wait_for(pairs, lambda pair: pair.step >= WARM_UP_STEPS)
+            ratios, others = compare(pairs, options)
+        finally:
+            for pair in pairs:
+                pair.end()
+    publish(options, watch, ratios, others)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "cats64.yaml")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=140)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--spare-core", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--cycles", type=int, default=10)
+    parser.add_argument("--window-secs", type=float, default=20.0)
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
 
-def step_secs_with_ray(options: argparse.Namespace, overrides: list[str]) -> float:
-    """Trains with `catgan train`; returns the median seconds of a step."""
+def compare(pairs: list[Pair], options: argparse.Namespace) -> tuple[list[tuple], float]:
+    """Lets the pairs change cores; returns both pairs' steps of each cycle, and others' cores."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        raise SystemExit("two cores are needed, one for each pair")
+    windows = []
+    began, used = time.time(), pairs[0].other_cpu_secs()
+    for number in range(2 * options.cycles):
+        print(f"window {number + 1} of {2 * options.cycles}", file=sys.stderr, flush=True)
+        for pair, core in zip(pairs, cores if number % 2 else cores[::-1], strict=True):
+            pair.pin(core)
+        begin = time.time() + 1.0  # caches are filled anew on the other core
+        end = begin + options.window_secs
+        _until(end, pairs)
+        windows.append((begin, end))
+    others = (pairs[0].other_cpu_secs() - used) / (time.time() - began)
+    _wait_for(pairs, lambda pair: pair.last > end)  # rows are written some seconds later
+    done = [[pair.steps_between(*window) for pair in pairs] for window in windows]
+    cycles = [
+        tuple(a + b for a, b in zip(first, second, strict=True))
+        for first, second in zip(done[::2], done[1::2], strict=True)
+    ]
+    return cycles, others
+
+
+def publish(
+    options: argparse.Namespace, watch: timing.Watch, cycles: list[tuple], others: float
+) -> None:
+    """Prints, or writes, the table."""
+    ratios = [hand / ray for ray, hand in cycles]
+    secs = 2 * options.window_secs
+    row = [
+        *(f"{1e3 * secs / statistics.median(steps):.1f}" for steps in zip(*cycles, strict=True)),
+        f"{statistics.median(ratios):.3f}",
+        f"{min(ratios):.3f} to {max(ratios):.3f}",
+        f"≤ {MOST}",
+        f"{others:.2f}",
+    ]
+    header = ["Ray, ms a step", "by hand, ms a step", "ratio", "range", "to reach"]
+    timing.publish(
+        "launcher",
+        "The launcher",
+        ["tensorflow", "keras", "ray"],
+        watch.told_before(),
+        f"`{options.config.name}`, global batch {options.batch}; both pairs of workers at the same "
+        f"time, each pair on one core, changing cores every {options.window_secs:.0f} s; "
+        f"{options.cycles} cycles.",
+        timing.table([*header, "Ray's other processes, cores"], [row]),
+        write=options.write,
+    )
+
+
+def with_ray(options: argparse.Namespace, run: str, overrides: list[str]) -> Pair:
+    """Begins `catgan train`."""
     words = [sys.executable, "-m", "trainer", "train", str(options.config), *overrides]
-    process = subprocess.Popen([*_on(options, OTHERS), *words], cwd=ROOT, stdout=subprocess.DEVNULL)
-    with _workers_on(process.pid, WORKERS if options.spare_core else ""):
-        _succeed([process])
-    return step_secs(overrides[0].removeprefix("run="))
+    driver = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    def workers() -> list[psutil.Process]:
+        return [process for process in _family(driver.pid) if _is_worker(process)]
+
+    return Pair(run, [driver], workers, signal.SIGTERM)
 
 
-def step_secs_by_hand(options: argparse.Namespace, overrides: list[str]) -> float:
-    """Trains with two processes of our own; returns the median seconds of a step."""
+def by_hand(options: argparse.Namespace, run: str, overrides: list[str]) -> Pair:
+    """Begins two processes of our own."""
     processes = []
     for tf_config in tf_configs(2):
         environment = os.environ | {
@@ -121,62 +238,38 @@ def step_secs_by_hand(options: argparse.Namespace, overrides: list[str]) -> floa
             "TF_NUM_INTEROP_THREADS": "2",
         }
         words = ["-m", "benchmarks.launcher_by_hand", str(options.config), *overrides]
-        command = [*_on(options, WORKERS), sys.executable, *words]
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=environment))
-    _succeed(processes)
-    return step_secs(overrides[0].removeprefix("run="))
+        processes.append(subprocess.Popen([sys.executable, *words], cwd=ROOT, env=environment))
+    workers = [psutil.Process(process.pid) for process in processes]
+    return Pair(run, processes, lambda: workers, signal.SIGKILL)
 
 
-def _on(options: argparse.Namespace, core: str) -> list[str]:
-    return ["taskset", "-c", core] if options.spare_core else []
+def _wait_for(pairs: list[Pair], reached: Callable[[Pair], bool]) -> None:
+    until = time.time() + WAIT_SECS
+    while not all(reached(pair) for pair in pairs):
+        if time.time() > until:
+            raise SystemExit(f"no rows of metrics for {WAIT_SECS} s")
+        _until(time.time() + 1, pairs)
 
 
-@contextmanager
-def _workers_on(driver: int, core: str) -> Iterator[None]:
-    """Keeps the training processes below a driver on a core, as they come."""
-    over = threading.Event()
+def _until(moment: float, pairs: list[Pair]) -> None:
+    while time.time() < moment:
+        time.sleep(_POLL_SECS)
+        for pair in pairs:
+            pair.look()
 
-    def pin() -> None:
-        while not over.wait(0.5):
-            with suppress(psutil.Error):
-                for child in psutil.Process(driver).children(recursive=True):
-                    if "RayTrainWorker" in " ".join(child.cmdline()):
-                        _pin(child, int(core))
 
-    thread = threading.Thread(target=pin, daemon=True)
-    if core:
-        thread.start()
+def _family(pid: int) -> list[psutil.Process]:
     try:
-        yield
-    finally:
-        over.set()
+        main = psutil.Process(pid)
+        return [main, *main.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
-def _pin(process: psutil.Process, core: int) -> None:
-    """All threads: the system's call is about one."""
-    for thread in process.threads():
-        with suppress(OSError):
-            os.sched_setaffinity(thread.id, {core})
-
-
-def _succeed(processes: list[subprocess.Popen]) -> None:
-    for process in processes:
-        if process.wait() != 0:
-            raise SystemExit(f"{' '.join(process.args[:4])} … ended with {process.returncode}")
-
-
-def step_secs(run: str) -> float:
-    """Returns the median seconds of a step, from a run's rows after the warm-up."""
-    from trainer import storage
-    from trainer.run_folder import RunFolder, read_metrics
-
-    rows = [
-        row
-        for row in read_metrics(RunFolder(storage.open_folder(run)))
-        if row["step"] > WARM_UP_STEPS
-    ]
-    batch = rows[0]["images_seen"] / rows[0]["step"]
-    return statistics.median(batch / row["images_per_sec"] for row in rows)
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "RayTrainWorker" in " ".join(process.cmdline())
+    return False
 
 
 if __name__ == "__main__":
