@@ -16,6 +16,7 @@ RANKS = {
     "command_line": -1,
     "agreement": 0,
     "progress": 0,
+    "schedules": 0,
     "seeds": 0,
     "config": 1,
     "console": 1,
@@ -45,7 +46,16 @@ RANKS = {
     "launch": 7,
     "cli": 8,
 }
-HEAVY_FREE = ("agreement", "errors", "progress", "seeds", "config", "storage.address", "run_folder")
+HEAVY_FREE = (
+    "agreement",
+    "errors",
+    "progress",
+    "schedules",
+    "seeds",
+    "config",
+    "storage.address",
+    "run_folder",
+)
 HEAVY = ("tensorflow", "keras", "ray", "tensorflow_datasets", "cv2", "torch")
 
 

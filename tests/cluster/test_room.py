@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.driving import Drive, assert_finished, record
 from tests.cluster.nodes import several
 from tests.launch.processes import wait_until
-from trainer.config.settings import ClusterSettings
+from trainer.config.cluster import ClusterSettings
 from trainer.launch import room
 
 cluster = pytest.mark.cluster

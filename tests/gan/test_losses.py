@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config.settings import LossSettings
+from trainer.config.learning import LossSettings
 from trainer.gan.halves import Halves
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.losses import build_loss

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.config.settings import ModelSettings
+from trainer.config.learning import ModelSettings
 from trainer.gan.networks import build_discriminator, build_generator
 
 SEED2018 = ModelSettings(

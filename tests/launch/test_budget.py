@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.config.settings import ClusterSettings
+from trainer.config.cluster import ClusterSettings
 from trainer.errors import ClusterError
 from trainer.launch.budget import Budget
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from trainer.config.settings import ClusterSettings
+from trainer.config.cluster import ClusterSettings
 from trainer.errors import ClusterError
 from trainer.launch import finding_room, room
 from trainer.launch.finding_room import await_room, free_places

@@ -11,9 +11,11 @@ from typing import Any
 
 from trainer.callbacks.base import StepCallback
 from trainer.command_line import catgan
-from trainer.config import Config
+from trainer.config import Config, setting
+from trainer.config.kinds import value_out
 from trainer.errors import TrainingError
 from trainer.run_folder import step_name
+from trainer.schedules import scaled
 
 _CHECK_SECS = 1.0
 
@@ -72,9 +74,9 @@ class NonFinite(StepCallback):
 
     def _advice(self, good: int | None) -> str:
         config = self._config
-        halved = (
-            f"generator_optimizer.rate={config.generator_optimizer.rate / 2:g} "
-            f"discriminator_optimizer.rate={config.discriminator_optimizer.rate / 2:g}"
+        halved = " ".join(
+            setting(f"{name}.rate", value_out(scaled(getattr(config, name).rate, 0.5)))
+            for name in ("generator_optimizer", "discriminator_optimizer")
         )
         again = catgan("resume", self._run_address)
         command = again if good is not None else "start again with"

@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer import console
 from trainer.cli.tables import table_text
+from trainer.schedules import Value, ValueSchedule
 from trainer.summary import Network, Summary
 
 
@@ -75,14 +76,18 @@ def _batch(summary: Summary) -> str:
 def _penalties(summary: Summary) -> str:
     loss = summary.config.loss
     named = {"R1": loss.r1_weight, "R2": loss.r2_weight}
-    told = [f"{name} {weight:g}" for name, weight in named.items() if weight]
+    told = [f"{name} {_number(weight)}" for name, weight in named.items() if weight]
     return f"{', '.join(told)}, every {loss.penalty_every_steps} steps" if told else "none"
 
 
-def _average(half_life_images: float) -> str:
+def _number(value: Value) -> str:
+    return str(value) if isinstance(value, ValueSchedule) else f"{value:,g}"
+
+
+def _average(half_life_images: Value) -> str:
     if not half_life_images:
         return "a plain copy"
-    return f"half-life {half_life_images:,.0f} pictures, less in the beginning"
+    return f"half-life {_number(half_life_images)} pictures, less in the beginning"
 
 
 def _kept(summary: Summary) -> str:

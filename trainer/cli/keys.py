@@ -10,6 +10,7 @@ from trainer.cli.answer import give
 from trainer.config import Config
 from trainer.config.load import all_keys
 from trainer.progress import Interval
+from trainer.schedules import Value, ValueSchedule
 
 # Limits from here on only keep nonsense out; nobody meets them.
 _NO_LIMIT = 10**9
@@ -47,7 +48,7 @@ def _default(config: Config, key: str) -> Any:
     value: Any = config
     for part in key.split("."):
         value = getattr(value, part)
-    return str(value) if isinstance(value, Interval) else value
+    return str(value) if isinstance(value, Interval | ValueSchedule) else value
 
 
 def _shown(value: Any) -> str:
@@ -60,6 +61,9 @@ def _allowed(field: Any) -> str:
     kind = field.annotation
     if kind is Interval:
         return "interval"
+    if kind == Value:
+        told = " ".join(item for item in field.metadata if isinstance(item, str))
+        return f"number or schedule {told}"
     names = _names(kind)
     limits = [text for item in field.metadata for text in _limits(item)]
     return " ".join([names, *limits]).strip()

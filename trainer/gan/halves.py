@@ -11,7 +11,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from trainer.config.settings import LossSettings
+from trainer.config.learning import LossSettings
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.losses import Loss, build_loss, squared_gradient_rows
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from trainer.config.settings import LossSettings
+from trainer.config.learning import LossSettings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from trainer import seeds
-from trainer.config.settings import ModelSettings
+from trainer.config.learning import ModelSettings
 from trainer.gan.picture_layers import OutputLeakyReLU, PictureConv2D, PictureConv2DTranspose
 
 # Smallest side of a feature map in the DCGAN networks.

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
-from trainer.config.settings import ClusterSettings
+from trainer.config.cluster import ClusterSettings
 from trainer.errors import CatganError
 from trainer.launch.coordinator import Ended, Line, News
 from trainer.launch.fate import Fate, Progress, fate_of

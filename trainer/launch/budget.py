@@ -4,7 +4,7 @@ Owns the counting, and the decision when going on makes no sense. What failed,
 and starting again, is `on_ray.py`'s.
 """
 
-from trainer.config.settings import ClusterSettings
+from trainer.config.cluster import ClusterSettings
 from trainer.errors import ClusterError
 
 _MOST_LOST_PORTS = 3

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from trainer.config.settings import ClusterSettings
+from trainer.config.cluster import ClusterSettings
 
 _POLL_SECS = 1.0
 # Ray frees what an ended group had within a moment, and notices a dead node within seconds.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import ray
 
-from trainer.config.settings import ClusterSettings
+from trainer.config.cluster import ClusterSettings
 from trainer.errors import ClusterError
 
 _ACCELERATOR = "accelerator_type:"

@@ -1,0 +1,87 @@
+"""The keys that decide what is learned: networks, loss, updates, average."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainer.config.kinds import Count, Rate, RateValue, Section, Share, WeightValue, Zero
+
+
+class ModelSettings(Section):
+    """The two networks."""
+
+    architecture: Literal["dcgan", "seed2018"] = Field("dcgan", description="family of networks")
+    base_channels: int = Field(
+        16, ge=1, le=1024, description="channels beside the picture; doubled at each halving"
+    )
+    max_channels: int = Field(512, ge=1, le=8192, description="channels at most")
+    latent_dim: int = Field(128, ge=1, le=8192, description="numbers in one latent vector")
+    latent_distribution: Literal["normal", "uniform"] = Field(
+        "normal", description="normal(0, 1) or uniform(-1, 1)"
+    )
+    generator_norm: Literal["none", "batch"] = Field(
+        "none", description="normalisation in the generator"
+    )
+    discriminator_norm: Literal["none", "batch"] = Field(
+        "none", description="normalisation in the discriminator"
+    )
+    batch_norm: Literal["sync", "local"] = Field(
+        "sync", description="statistics over all workers, or each its own (breaks W = 1)"
+    )
+    generator_norm_momentum: Share = Field(
+        0.99, description="momentum of the generator's moving statistics"
+    )
+    picture_scale: float = Field(
+        1.0, gt=0, le=1, description="real pictures are scaled to [-this, this]"
+    )
+
+
+class TrainingSettings(Section):
+    """How long and in what portions."""
+
+    # A checkpoint's name has nine digits.
+    steps: int = Field(20_000, ge=1, le=999_999_999, description="steps in the whole run")
+    global_batch: Count = Field(64, description="pictures a step, over all workers")
+    micro_batch: Zero = Field(
+        0, description="pictures a worker computes at once; 0: its whole share"
+    )
+    update: Literal["alternating", "simultaneous"] = Field(
+        "alternating", description="G's gradient from the updated D, or from the same D"
+    )
+    steps_per_call: Count = Field(1, description="steps run for one call from Python")
+    max_mins: float = Field(
+        0, ge=0, allow_inf_nan=False, description="stop cleanly after so many minutes; 0: never"
+    )
+
+
+class LossSettings(Section):
+    """What is minimised."""
+
+    name: Literal["non_saturating", "relativistic_pairing"] = Field(
+        "relativistic_pairing", description="adversarial loss"
+    )
+    label_smoothing: Share = Field(
+        0.0, description="one-sided: real pictures' label is 1 - this (non_saturating)"
+    )
+    r1_weight: WeightValue = Field(1.0, description="gradient penalty on real pictures")
+    r2_weight: WeightValue = Field(1.0, description="gradient penalty on generated pictures")
+    penalty_every_steps: Count = Field(
+        16, description="penalties are computed every so many steps, multiplied by that number"
+    )
+
+
+class OptimizerSettings(Section):
+    """Adam (Kingma and Ba, 2015)."""
+
+    rate: RateValue = Field(4e-4, description="learning rate")
+    beta_1: Share = Field(0.0, description="decay of the gradient's mean")
+    beta_2: Share = Field(0.99, description="decay of the gradient's square")
+    epsilon: Rate = Field(1e-8, description="added to the root of the square")
+
+
+class EmaSettings(Section):
+    """The averaged generator."""
+
+    half_life_images: WeightValue = Field(
+        15_000.0, description="half-life of a weight in the average, pictures; 0: plain copy"
+    )
