@@ -12,8 +12,9 @@ before anything looks at them, and `ReplicaAdam` applies them without asking
 the other replicas again.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +22,8 @@ import tensorflow as tf
 
 # Not offered otherwise.
 from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from trainer.schedules import value_at
 
 # Begins the name of a log that says how long a collective took, with the network's name.
 WAITED = "waited_secs/"
@@ -137,6 +140,16 @@ class ReplicaAdam(keras.optimizers.Adam):
         super().__init__(**settings)
         self._distribution = distribution
         self._finite: tf.Tensor | None = None
+        self._rate: Any = None
+
+    @contextlib.contextmanager
+    def at_rate(self, rate: Any) -> Iterator[None]:
+        """Applies gradients at this rate, a number or scalar tensor; None: the configured one."""
+        self._rate = rate
+        try:
+            yield
+        finally:
+            self._rate = None
 
     def apply_where(self, finite: tf.Tensor, gradients: Sequence[tf.Tensor]) -> None:
         """Applies the gradients, or changes nothing at all where `finite` is false.
@@ -164,7 +177,7 @@ class ReplicaAdam(keras.optimizers.Adam):
     def _update(self, gradient, variable, learning_rate, step) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype
-        rate = tf.cast(learning_rate, dtype)
+        rate = tf.cast(learning_rate if self._rate is None else self._rate, dtype)
         # tf.cast would take a Python number through float32.
         beta_1, beta_2, one = (tf.constant(b, dtype) for b in (self.beta_1, self.beta_2, 1.0))
         power = tf.cast(step, dtype)
@@ -201,7 +214,8 @@ def adam(distribution: Distribution, settings: Any, name: str) -> ReplicaAdam:
     """Builds one network's optimizer from its section of the config."""
     return ReplicaAdam(
         distribution,
-        learning_rate=settings.rate,
+        # A scheduled rate is given with every update.
+        learning_rate=value_at(settings.rate, 0, 1),
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,

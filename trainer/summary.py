@@ -17,6 +17,7 @@ from trainer.data.order import default_lanes, rows_of
 from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
 from trainer.errors import ConfigError, DataError
 from trainer.run_folder import RunFolder
+from trainer.schedules import largest
 
 if TYPE_CHECKING:
     from trainer.gan.flops import StepFlops
@@ -254,7 +255,11 @@ def _memory(gan: "GAN") -> Memory:
     rows = config.training.micro_batch or gan.draws.count
     # What backpropagation keeps at the fullest moment: G's pass, and D's on real and generated
     # pictures; a penalty keeps D's pass, its gradient and that gradient's gradient.
-    passes = 2 * (3 if config.loss.r1_weight or config.loss.r2_weight else 1)
+    loss = config.loss
+    between = 3 if largest(loss.gradient_penalty_weight) > 0 else 0
+    passes = between + sum(
+        3 if largest(weight) > 0 else 1 for weight in (loss.r1_weight, loss.r2_weight)
+    )
     numbers = rows * (generator.activations + passes * discriminator.activations)
     return Memory(
         weights=weights,

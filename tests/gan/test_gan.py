@@ -8,6 +8,7 @@ import tensorflow as tf
 from trainer.errors import CheckpointError
 from trainer.gan.build import build_gan
 from trainer.gan.export import save_generator
+from trainer.gan.values import values_at
 from trainer.storage import open_folder
 
 
@@ -17,6 +18,11 @@ def _arrays(gan, *prefixes):
 
 def _changed(before, after):
     return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+def _drawn(gan):
+    step = tf.constant(0, tf.int64)
+    return gan._rows(step), values_at(gan.config, step, tf.float64)
 
 
 def _assert_close(one, other, tolerance=1e-10):
@@ -36,7 +42,7 @@ def test_discriminators_half_leaves_every_bit_of_the_generator(small, pictures, 
     before = gan.state()
     real = gan._real_images(tf.constant(pictures[0]), tf.constant(0, tf.int64))
     fake = tf.stop_gradient(gan.generator(gan._latents(tf.constant(0, tf.int64))))
-    gradients, logs = gan.halves.discriminator_half(real, fake, True)
+    gradients, logs = gan.halves.discriminator_half(real, fake, *_drawn(gan), True)
     gan._update(gan.discriminator_optimizer, gan.d_scale, gradients, logs)
     changed = _changed(before, gan.state())
     assert changed
@@ -52,7 +58,7 @@ def test_generators_half_leaves_every_bit_of_the_discriminator(small, pictures, 
     weights = [v.value for v in gan.generator.trainable_variables]
     with tf.GradientTape() as tape:
         fake = gan.generator(latents, training=True)
-    at_fake, logs = gan.halves.generator_half(real, tf.stop_gradient(fake))
+    at_fake, logs = gan.halves.generator_half(real, tf.stop_gradient(fake), *_drawn(gan))
     gradients = tape.gradient(fake, weights, output_gradients=at_fake)
     gan._update(gan.generator_optimizer, gan.g_scale, gradients, logs)
     changed = _changed(before, gan.state())
@@ -192,6 +198,106 @@ def test_average_follows_its_half_life(small, pictures, train):
         source = new[name.replace("ema/", "generator/")]
         expected = beta * old[name] + (1 - beta) * source
         np.testing.assert_allclose(average, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_values_follow_the_pictures_seen(small, pictures, train):
+    """Rates and half-life of a run of 8 steps of 6 pictures, half way and at its end."""
+    config = small(
+        "training.steps=8",
+        "generator_optimizer.rate=2e-4 to 5e-5",
+        "discriminator_optimizer.rate=1e-3 to 0.0001 linear over 24",
+        "loss.r1_weight=2 to 0.2 linear",
+        "ema.half_life_images=0 to 100 linear over 10",
+    )
+    for step, expected in (
+        (0, (2e-4, 1e-3, 2.0, 0.0)),
+        (2, (5e-5 + 1.5e-4 * (0.5 + 0.5 * np.cos(np.pi / 4)), 5.5e-4, 1.55, 100.0)),
+        (8, (5e-5, 1e-4, 0.2, 100.0)),
+    ):
+        values = values_at(config, tf.constant(step, tf.int64), tf.float64)
+        found = (
+            values.generator_rate,
+            values.discriminator_rate,
+            values.r1_weight,
+            values.half_life_images,
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        assert values.r2_weight == 1.0
+
+
+def test_a_scheduled_rate_is_the_rate_of_the_update(small, pictures, train):
+    """Adam's first step moves every weight that has a gradient by the rate."""
+    gan = build_gan(small("training.steps=8", "discriminator_optimizer.rate=1e-3 to 1e-4 linear"))
+    kernel = "discriminator/discriminator_down16/kernel"
+    before = gan.state()
+    train(gan, pictures[4:5], first=4)
+    moved = np.abs(gan.state()[kernel] - before[kernel])
+    # Their ratio's limit is 1; epsilon and small gradients keep it below.
+    np.testing.assert_allclose(np.median(moved), 5.5e-4, rtol=1e-3)
+
+
+def test_long_gradients_are_cut(small, pictures, train):
+    """Adam's mean after a step of decay 0 is the gradient itself."""
+    plain = build_gan(small("discriminator_optimizer.clip_norm=0"))
+    cut = build_gan(small("discriminator_optimizer.clip_norm=0.01"))
+    train(plain, pictures[:1])
+    train(cut, pictures[:1])
+    means = "discriminator_optimizer/momentum"
+    whole, shorter = _arrays(plain, means), _arrays(cut, means)
+    norm = np.sqrt(sum(np.sum(np.square(a)) for a in whole.values()))
+    assert norm > 0.01
+    _assert_close({n: a * 0.01 / norm for n, a in whole.items()}, shorter, 1e-9)
+
+
+OPTIONS = {
+    "hinge": ["loss.name=hinge"],
+    "least squares": ["loss.name=least_squares"],
+    "wasserstein, gradient penalty": [
+        "loss.name=wasserstein",
+        "loss.r1_weight=0",
+        "loss.r2_weight=0",
+        "loss.gradient_penalty_weight=10",
+    ],
+    "relativistic average": ["loss.name=relativistic_average"],
+    "augmented, scheduled, cut": [
+        "augment.kinds=[colour, translation, cutout, geometric]",
+        "augment.strength=0.3 to 1 over 48",
+        "loss.r1_weight=2 to 0.2",
+        "generator_optimizer.rate=2e-4 to 5e-5",
+        "generator_optimizer.clip_norm=1",
+        "ema.half_life_images=0 to 100",
+        "training.steps=8",
+    ],
+}
+
+
+# Compiling takes ten seconds: those that are no more than another formula do not need it always.
+QUICK = [n if "," in n else pytest.param(n, marks=pytest.mark.slow) for n in OPTIONS]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_options_compiled_and_simultaneous_and_in_parts(small, pictures, train, name):
+    """Every way to run a step with the option gives finite figures; those alike give the same."""
+    options = OPTIONS[name]
+    plain, compiled = build_gan(small(*options)), build_gan(small(*options), jit=True)
+    figures = train(plain, pictures[:3])
+    assert all(np.isfinite(value) for value in figures.values())
+    train(compiled, pictures[:3])
+    _assert_close(_arrays(plain, "generator", "ema"), _arrays(compiled, "generator", "ema"), 1e-6)
+    both = train(build_gan(small(*options, "training.update=simultaneous")), pictures[:3])
+    assert all(np.isfinite(value) for value in both.values())
+    if name != "relativistic average":
+        parts = build_gan(small(*options, "training.micro_batch=4"))
+        train(parts, pictures[:3])
+        _assert_close(_arrays(plain, "generator/", "ema"), _arrays(parts, "generator/", "ema"))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_in_half_precision(small, pictures, train, name):
+    exact = train(build_gan(small(*OPTIONS[name], "precision=float32")), pictures[:2])
+    half = train(build_gan(small(*OPTIONS[name], "precision=bfloat16")), pictures[:2])
+    for figure in ("d_loss", "g_loss", *(f for f in exact if "penalty" in f)):
+        assert half[figure] == pytest.approx(exact[figure], rel=0.05, abs=0.02), figure
 
 
 def test_half_life_of_zero_copies(small, pictures, train):

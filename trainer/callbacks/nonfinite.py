@@ -15,7 +15,7 @@ from trainer.config import Config, setting
 from trainer.config.kinds import value_out
 from trainer.errors import TrainingError
 from trainer.run_folder import step_name
-from trainer.schedules import scaled
+from trainer.schedules import largest, scaled
 
 _CHECK_SECS = 1.0
 
@@ -83,7 +83,7 @@ class NonFinite(StepCallback):
         tries = [f"halve the rates: {command} {halved}"]
         if config.precision not in ("float32", "float64"):
             tries.append("rule out rounding: precision=float32")
-        if config.loss.r1_weight == 0:
+        if largest(config.loss.r1_weight) == 0:
             tries.append("tame the discriminator: loss.r1_weight=1")
         tries.append("find the first bad tensor: catgan debug CONFIG")
         return "; ".join(tries)

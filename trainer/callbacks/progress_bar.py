@@ -41,8 +41,9 @@ class ProgressBar(StepCallback):
         self._recent = Pace(waited_secs)
         self._refreshed_at = self._line_at = time.monotonic()
         self._first_step = 0
-        penalty = config.loss.r1_weight > 0 or config.loss.r2_weight > 0
-        self._penalty_every_steps = config.loss.penalty_every_steps if penalty else 0
+        self._penalty_every_steps = (
+            config.loss.penalty_every_steps if config.loss.has_penalty else 0
+        )
         self._compiled: set[tuple[bool, bool]] = set()
         self._last_call = 0, 0.0
         self._early_calls: list[tuple[int, float]] = []

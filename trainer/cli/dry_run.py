@@ -75,7 +75,11 @@ def _batch(summary: Summary) -> str:
 
 def _penalties(summary: Summary) -> str:
     loss = summary.config.loss
-    named = {"R1": loss.r1_weight, "R2": loss.r2_weight}
+    named = {
+        "R1": loss.r1_weight,
+        "R2": loss.r2_weight,
+        "gradient penalty": loss.gradient_penalty_weight,
+    }
     told = [f"{name} {_number(weight)}" for name, weight in named.items() if weight]
     return f"{', '.join(told)}, every {loss.penalty_every_steps} steps" if told else "none"
 

@@ -54,7 +54,7 @@ def _default(config: Config, key: str) -> Any:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value == "" else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value in ("", ()) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _allowed(field: Any) -> str:

@@ -97,14 +97,14 @@ def _norm(config: Config) -> None:
         )
 
     d_has_norm = model.discriminator_norm == "batch" or model.architecture == "seed2018"
-    penalties = config.loss.r1_weight or config.loss.r2_weight
-    if config.cluster.max_workers > 1 and d_has_norm and penalties:
+    if config.cluster.max_workers > 1 and d_has_norm and config.loss.has_penalty:
         raise ConfigError(
             "gradient penalties with batch norm in the discriminator and cluster.workers="
             f"{config.cluster.max_workers}: the second derivative does not cross workers, so the "
             "run would not be that of one worker",
             expected="no batch norm in the discriminator, no penalties, or one worker",
-            remedy="set model.discriminator_norm=none, or loss.r1_weight=0 loss.r2_weight=0",
+            remedy="set model.discriminator_norm=none, or loss.r1_weight=0 loss.r2_weight=0 "
+            "loss.gradient_penalty_weight=0",
         )
 
 
@@ -115,4 +115,11 @@ def _loss(config: Config) -> None:
             f"loss.name={config.loss.name}",
             expected="smoothing with loss.name=non_saturating only",
             remedy="set loss.label_smoothing=0",
+        )
+    if config.loss.name == "relativistic_average" and config.training.micro_batch:
+        raise ConfigError(
+            f"training.micro_batch={config.training.micro_batch} with "
+            "loss.name=relativistic_average, which compares with the mean of the whole batch",
+            expected="the whole batch at once, or a loss of single pictures or pairs",
+            remedy="set training.micro_batch=0, or loss.name=relativistic_pairing",
         )

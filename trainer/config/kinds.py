@@ -30,6 +30,21 @@ Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
+def _several(given: Any) -> Any:
+    """Reads `[a, b]`, or `a, b` and `a` as people write them, to a tuple without repetitions."""
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",") if name.strip()]
+    if not isinstance(given, list | tuple):
+        return given
+    try:
+        return tuple(dict.fromkeys(given))
+    except TypeError:
+        return tuple(given)
+
+
+Several = BeforeValidator(_several)
+
+
 def _value(allowed: str, fits: Callable[[float], bool]) -> Callable[[Any], Value]:
     """Returns what reads a number or a schedule, all of whose values must fit."""
 

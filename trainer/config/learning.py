@@ -1,10 +1,22 @@
 """The keys that decide what is learned: networks, loss, updates, average."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
-from trainer.config.kinds import Count, Rate, RateValue, Section, Share, WeightValue, Zero
+from trainer.config.kinds import (
+    Count,
+    Rate,
+    RateValue,
+    Section,
+    Several,
+    Share,
+    ShareValue,
+    Weight,
+    WeightValue,
+    Zero,
+)
+from trainer.schedules import largest
 
 
 class ModelSettings(Section):
@@ -53,21 +65,40 @@ class TrainingSettings(Section):
         0, ge=0, allow_inf_nan=False, description="stop cleanly after so many minutes; 0: never"
     )
 
+    @property
+    def images(self) -> int:
+        """Real pictures shown in the whole run."""
+        return self.steps * self.global_batch
+
 
 class LossSettings(Section):
     """What is minimised."""
 
-    name: Literal["non_saturating", "relativistic_pairing"] = Field(
-        "relativistic_pairing", description="adversarial loss"
-    )
+    name: Literal[
+        "non_saturating",
+        "hinge",
+        "least_squares",
+        "wasserstein",
+        "relativistic_average",
+        "relativistic_pairing",
+    ] = Field("relativistic_pairing", description="adversarial loss")
     label_smoothing: Share = Field(
         0.0, description="one-sided: real pictures' label is 1 - this (non_saturating)"
     )
     r1_weight: WeightValue = Field(1.0, description="gradient penalty on real pictures")
     r2_weight: WeightValue = Field(1.0, description="gradient penalty on generated pictures")
+    gradient_penalty_weight: WeightValue = Field(
+        0.0, description="penalty on gradients longer or shorter than 1 between real and generated"
+    )
     penalty_every_steps: Count = Field(
         16, description="penalties are computed every so many steps, multiplied by that number"
     )
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether any gradient penalty is ever above zero."""
+        weights = self.r1_weight, self.r2_weight, self.gradient_penalty_weight
+        return any(largest(weight) > 0 for weight in weights)
 
 
 class OptimizerSettings(Section):
@@ -77,6 +108,22 @@ class OptimizerSettings(Section):
     beta_1: Share = Field(0.0, description="decay of the gradient's mean")
     beta_2: Share = Field(0.99, description="decay of the gradient's square")
     epsilon: Rate = Field(1e-8, description="added to the root of the square")
+    clip_norm: Weight = Field(
+        0.0, description="longer gradients, over all weights together, are cut to this; 0: never"
+    )
+
+
+class AugmentSettings(Section):
+    """Differentiable augmentation of what the discriminator sees."""
+
+    kinds: Annotated[
+        tuple[Literal["colour", "translation", "cutout", "geometric"], ...],
+        Several,
+        PlainSerializer(list),
+    ] = Field((), description="any of colour, translation, cutout, geometric; empty: none")
+    strength: ShareValue = Field(
+        1.0, description="probability of each transformation, for each picture"
+    )
 
 
 class EmaSettings(Section):

@@ -273,7 +273,8 @@ def _closest(key: str) -> str:
 
 
 def _help(key: str) -> str:
-    field = all_keys().get(key)
+    # An element of a list is told with its place behind the key.
+    field = all_keys().get(re.sub(r"\.\d+$", "", key))
     if field is None:
         return "write the section as `key: value` lines"
     return f"{key}: {field.description}"

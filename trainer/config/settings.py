@@ -12,6 +12,7 @@ from pydantic import Field
 from trainer.config.cluster import ClusterSettings
 from trainer.config.kinds import Count, Every, Section, Zero
 from trainer.config.learning import (
+    AugmentSettings,
     EmaSettings,
     LossSettings,
     ModelSettings,
@@ -137,6 +138,7 @@ class Config(Section):
     loss: LossSettings = LossSettings()
     generator_optimizer: OptimizerSettings = OptimizerSettings()
     discriminator_optimizer: OptimizerSettings = OptimizerSettings()
+    augment: AugmentSettings = AugmentSettings()
     ema: EmaSettings = EmaSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     samples: SampleSettings = SampleSettings()

@@ -7,7 +7,6 @@ optimizers inside the scope, the model outside of it.
 import logging
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -83,17 +82,20 @@ def build_gan(
         distribution=distribution,
         draws=draws,
     )
-    jit = jit and _can_compile(generator, discriminator)
+    jit = jit and _can_compile(gan)
     gan.compile(generator_optimizer, discriminator_optimizer, jit=jit, run_eagerly=run_eagerly)
     return gan
 
 
-def _can_compile(*networks: keras.Model) -> bool:
-    """Says whether no layer asks other workers, which XLA cannot; logs it where one does."""
+def _can_compile(gan: GAN) -> bool:
+    """Says whether nothing asks other workers, which XLA cannot; logs it where something does."""
+    networks = gan.generator, gan.discriminator
     asking = [x.name for net in networks for x in net.layers if getattr(x, "synchronized", False)]
+    if gan.halves.asks_workers and gan.distribution.world_size > 1:
+        asking.append(f"loss.name={gan.config.loss.name}")
     if asking:
         log.warning(
-            "jit is left out: %s, and %d more layers like it, sum over workers inside the step",
+            "jit is left out: %s, and %d more like it, sum over workers inside the step",
             asking[0],
             len(asking) - 1,
         )

@@ -13,16 +13,18 @@ import tensorflow as tf
 _RAMP = 0.05
 
 
-def decay(images_seen: tf.Tensor, global_batch: int, half_life_images: float) -> tf.Tensor:
+def decay(
+    images_seen: tf.Tensor, global_batch: int, half_life_images: float | tf.Tensor
+) -> tf.Tensor:
     """Returns the factor of the old average for one step, float64 scalar in [0, 1).
 
     Args:
         images_seen: Pictures seen including this step, integer scalar.
         global_batch: Pictures in this step.
-        half_life_images: Configured half-life; 0 means a plain copy.
+        half_life_images: Configured half-life, at this step; 0 means a plain copy.
     """
     ramp = _RAMP * tf.cast(images_seen, tf.float64)
-    half_life = tf.minimum(tf.constant(half_life_images, tf.float64), ramp)
+    half_life = tf.minimum(tf.convert_to_tensor(half_life_images, tf.float64), ramp)
     exponent = tf.cast(global_batch, tf.float64) / tf.maximum(half_life, 1e-9)
     return tf.where(half_life > 0, tf.pow(tf.constant(0.5, tf.float64), exponent), 0.0)
 

@@ -40,7 +40,7 @@ def step_flops(gan: "GAN") -> StepFlops:
     """
     loss = gan.config.loss
     plain = _traced_flops(gan, with_penalty=False)
-    if not (loss.r1_weight or loss.r2_weight):
+    if not loss.has_penalty:
         return StepFlops(plain, plain, float(plain))
     penalty = _traced_flops(gan, with_penalty=True)
     return StepFlops(plain, penalty, plain + (penalty - plain) / loss.penalty_every_steps)

@@ -19,14 +19,18 @@ import tensorflow as tf
 
 from trainer.agreement import Agreement
 from trainer.config import Config
+from trainer.config.learning import LossSettings
 from trainer.distribution import Distribution, ReplicaAdam
 from trainer.gan import ema
+from trainer.gan.augment import Augmentation
 from trainer.gan.draws import Draws, mirrored
-from trainer.gan.halves import Halves, Logs
+from trainer.gan.halves import Halves, Logs, Rows
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
 from trainer.gan.runner import SAID, StepRunner
 from trainer.gan.state import read_state, variables, write_state
+from trainer.gan.values import Values, values_at
+from trainer.schedules import largest
 
 
 class GAN(keras.Model):
@@ -78,10 +82,19 @@ class GAN(keras.Model):
         self.steps_this_call: Callable[[int], int] = lambda step: 1
         half = config.precision == "float16"
         self.d_scale, self.g_scale = LossScale(half, "d"), LossScale(half, "g")
-        self.last_penalties = tf.Variable([0.0, 0.0], trainable=False, name="last_penalties")
+        self.penalty_names = penalty_names(config.loss)
+        zeros = [0.0] * len(self.penalty_names)
+        self.last_penalties = tf.Variable(zeros, trainable=False, name="last_penalties")
         self.first_nonfinite_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
+        self._augmentation = Augmentation(config.augment.kinds)
         self.halves = Halves(
-            discriminator, config.loss, config.training.global_batch, self.d_scale, self.g_scale
+            discriminator,
+            config.loss,
+            config.training.global_batch,
+            self.d_scale,
+            self.g_scale,
+            self._augmentation,
+            lambda total: distribution.sum_over_replicas([total])[0],
         )
 
     def compile(  # type: ignore[override]
@@ -128,12 +141,11 @@ class GAN(keras.Model):
     def runner(self) -> StepRunner:
         """Returns a new runner of this model's step."""
         loss = self.config.loss
-        with_penalty = loss.r1_weight > 0 or loss.r2_weight > 0
         return StepRunner(
             self.distribution,
             self.train_step,
             self.agreement,
-            penalty_every_steps=loss.penalty_every_steps if with_penalty else 0,
+            penalty_every_steps=loss.penalty_every_steps if loss.has_penalty else 0,
             jit=self._jit,
             eager=self.run_eagerly,
         )
@@ -165,14 +177,18 @@ class GAN(keras.Model):
         images, step, *said = data
         say: Logs = {SAID: said[0]} if said else {}
         real_images, latents = self._real_images(images, step), self._latents(step)
+        drawn = real_images, latents, self._rows(step)
+        values = values_at(self.config, step, tf.as_dtype(self.discriminator.output.dtype))
         if self.config.training.micro_batch:
-            logs = self._step_in_parts(real_images, latents, with_penalty, say)
+            logs = self._step_in_parts(*drawn, values, with_penalty, say)
         else:
-            logs = self._step_at_once(real_images, latents, with_penalty, say)
-        self._average(step)
+            logs = self._step_at_once(*drawn, values, with_penalty, say)
+        self._average(step, values)
         return self._figures(logs, step)
 
-    def _step_at_once(self, real_images, latents, with_penalty: bool, say: Logs) -> Logs:
+    def _step_at_once(
+        self, real_images, latents, rows: Rows, values: Values, with_penalty: bool, say: Logs
+    ) -> Logs:
         """The whole batch in one pass of G.
 
         With several workers G's gradients are computed while D's are on the wire only in the
@@ -183,61 +199,81 @@ class GAN(keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             fake_images = self._between(lambda z: self.generator(z, training=True), latents)
-        pair = real_images, tf.stop_gradient(fake_images)
+        seen = real_images, tf.stop_gradient(fake_images), rows, values
         if self.config.training.update == "simultaneous":
             both = partial(self.halves.both, with_penalty=with_penalty)
-            gradients, at_fake, logs = self._between(both, *pair)
+            gradients, at_fake, logs = self._between(both, *seen)
             g_logs: Logs = {}
         else:
             half = partial(self.halves.discriminator_half, with_penalty=with_penalty)
-            gradients, logs = self._between(half, *pair)
-        logs = self._update(self.discriminator_optimizer, self.d_scale, gradients, logs | say)
+            gradients, logs = self._between(half, *seen)
+        logs = self._update_discriminator(gradients, logs | say, values)
         if self.config.training.update == "alternating":
-            at_fake, g_logs = self._between(self.halves.generator_half, *pair)
+            at_fake, g_logs = self._between(self.halves.generator_half, *seen)
         gradients = tape.gradient(fake_images, weights, output_gradients=at_fake)
-        return logs | self._update(self.generator_optimizer, self.g_scale, gradients, g_logs)
+        return logs | self._update_generator(gradients, g_logs, values)
 
-    def _step_in_parts(self, real_images, latents, with_penalty: bool, say: Logs) -> Logs:
+    def _step_in_parts(
+        self, real_images, latents, rows: Rows, values: Values, with_penalty: bool, say: Logs
+    ) -> Logs:
         """The same step with activations of one part in memory; G runs twice."""
         size = self.config.training.micro_batch
         weights = [v.value for v in self.generator.trainable_variables]
 
-        def generator_part(real_part, latents_part):
+        def generator_part(real_part, latents_part, *drawn):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(weights)
                 fake_part = self.generator(latents_part, training=True)
-            at_fake, logs = self.halves.generator_half(real_part, tf.stop_gradient(fake_part))
+            at_fake, logs = self.halves.generator_half(
+                real_part, tf.stop_gradient(fake_part), Rows(*drawn), values
+            )
             return tape.gradient(fake_part, weights, output_gradients=at_fake), logs
 
-        def discriminator_part(real_part, latents_part):
+        def discriminator_part(real_part, latents_part, *drawn):
             fake_part = tf.stop_gradient(self.generator(latents_part, training=True))
-            return self.halves.discriminator_half(real_part, fake_part, with_penalty)
+            return self.halves.discriminator_half(
+                real_part, fake_part, Rows(*drawn), values, with_penalty
+            )
 
         def summed(part):
-            return self._between(partial(gradients_in_parts, part, size), real_images, latents)
-
-        def discriminator_step() -> Logs:
-            gradients, logs = summed(discriminator_part)
-            return self._update(self.discriminator_optimizer, self.d_scale, gradients, logs | say)
-
-        def generator_step() -> Logs:
-            gradients, logs = summed(generator_part)
-            return self._update(self.generator_optimizer, self.g_scale, gradients, logs)
+            return self._between(
+                partial(gradients_in_parts, part, size), real_images, latents, *rows
+            )
 
         if self.config.training.update == "alternating":
-            return discriminator_step() | generator_step()
-        gradients, logs = summed(generator_part)
-        return discriminator_step() | self._update(
-            self.generator_optimizer, self.g_scale, gradients, logs
-        )
+            gradients, logs = summed(discriminator_part)
+            logs = self._update_discriminator(gradients, logs | say, values)
+            gradients, g_logs = summed(generator_part)
+            return logs | self._update_generator(gradients, g_logs, values)
+        g_gradients, g_logs = summed(generator_part)
+        gradients, logs = summed(discriminator_part)
+        logs = self._update_discriminator(gradients, logs | say, values)
+        return logs | self._update_generator(g_gradients, g_logs, values)
 
-    def _between(self, part: Callable, *tensors: tf.Tensor) -> Any:
+    def _between(self, part: Callable, *tensors: Any) -> Any:
         """Runs what needs no other worker, compiled if asked for."""
         return (tf.function(part, jit_compile=True) if self._jit_between else part)(*tensors)
 
-    def _update(self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs) -> Logs:
+    def _update_discriminator(self, gradients, logs: Logs, values: Values) -> Logs:
+        optimizer = self.discriminator_optimizer
+        with optimizer.at_rate(values.discriminator_rate):
+            longest = self.config.discriminator_optimizer.clip_norm
+            return self._update(optimizer, self.d_scale, gradients, logs, longest)
+
+    def _update_generator(self, gradients, logs: Logs, values: Values) -> Logs:
+        optimizer = self.generator_optimizer
+        with optimizer.at_rate(values.generator_rate):
+            longest = self.config.generator_optimizer.clip_norm
+            return self._update(optimizer, self.g_scale, gradients, logs, longest)
+
+    def _update(
+        self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs, longest: float = 0.0
+    ) -> Logs:
         gradients, logs = self.distribution.sum_with_logs(gradients, logs, optimizer.name)
         gradients = [scale.unscale(gradient) for gradient in gradients]
+        if longest:
+            # Of the summed gradients, so that every worker cuts alike.
+            gradients, _ = tf.clip_by_global_norm(gradients, longest)
         if not scale.enabled:
             optimizer.apply(gradients)
             return logs
@@ -262,9 +298,17 @@ class GAN(keras.Model):
             latents = self.draws.normal("latents", step, [model.latent_dim])
         return tf.cast(latents, self.generator.input.dtype)
 
-    def _average(self, step: tf.Tensor) -> None:
+    def _rows(self, step: tf.Tensor) -> Rows:
+        has_mixing = largest(self.config.loss.gradient_penalty_weight) > 0
+        return Rows(
+            self._augmentation.draw(self.draws, "real", step),
+            self._augmentation.draw(self.draws, "fake", step),
+            self.draws.uniform("gradient_penalty", step, [int(has_mixing)]),
+        )
+
+    def _average(self, step: tf.Tensor, values: Values) -> None:
         batch = self.config.training.global_batch
-        beta = ema.decay((step + 1) * batch, batch, self.config.ema.half_life_images)
+        beta = ema.decay((step + 1) * batch, batch, values.half_life_images)
         local = self.distribution.local
         ema.update(
             [local(v) for v in self.ema_generator.variables],
@@ -277,13 +321,12 @@ class GAN(keras.Model):
         first = self.first_nonfinite_step
         bad = (first < 0) & ~tf.reduce_all(tf.math.is_finite(losses))
         first.assign(tf.where(bad, step + 1, first))
-        if "r1_penalty" in logs or "r2_penalty" in logs:
+        if any(name in logs for name in self.penalty_names):
             zero = tf.zeros((), losses.dtype)
-            pair = [logs.pop("r1_penalty", zero), logs.pop("r2_penalty", zero)]
-            self.last_penalties.assign(tf.cast(tf.stack(pair), tf.float32))
-        r1, r2 = tf.unstack(self.last_penalties)
-        figures = {name: tf.cast(value, tf.float32) for name, value in logs.items()}
-        return figures | {"r1_penalty": r1, "r2_penalty": r2}
+            penalties = [logs.pop(name, zero) for name in self.penalty_names]
+            self.last_penalties.assign(tf.cast(tf.stack(penalties), tf.float32))
+        last = dict(zip(self.penalty_names, tf.unstack(self.last_penalties), strict=True))
+        return {name: tf.cast(value, tf.float32) for name, value in logs.items()} | last
 
     @property
     def state_bytes(self) -> int:
@@ -298,3 +341,9 @@ class GAN(keras.Model):
         """Puts a checkpoint's arrays back; `step` steps are then finished."""
         write_state(self, state)
         self.step = step
+
+
+def penalty_names(loss: LossSettings) -> list[str]:
+    """Returns the figures of the penalties, in the order of the checkpoint's tensor."""
+    between = ["gradient_penalty"] if largest(loss.gradient_penalty_weight) > 0 else []
+    return ["r1_penalty", "r2_penalty", *between]

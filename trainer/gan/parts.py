@@ -9,32 +9,29 @@ from collections.abc import Callable
 import tensorflow as tf
 
 Logs = dict[str, tf.Tensor]
-Part = Callable[[tf.Tensor, tf.Tensor], tuple[list[tf.Tensor], Logs]]
+Part = Callable[..., tuple[list[tf.Tensor], Logs]]
 
 
-def gradients_in_parts(
-    part: Part, size: int, real_images: tf.Tensor, latents: tf.Tensor
-) -> tuple[list[tf.Tensor], Logs]:
+def gradients_in_parts(part: Part, size: int, *rows: tf.Tensor) -> tuple[list[tf.Tensor], Logs]:
     """Sums `part`'s gradients and figures over slices of `size` rows.
 
     Parts run one after another: in parallel they would need the memory that
     they are there to save.
 
     Args:
-        part: `(real_images, latents) -> (gradients, logs)` for some rows.
+        part: `(*rows) -> (gradients, logs)` for some rows of each tensor.
         size: Rows of a part; the last one may be smaller.
-        real_images: `[n, H, W, 3]`.
-        latents: `[n, latent_dim]`.
+        *rows: Tensors `[n, …]`: real pictures, latents, what else was drawn.
     """
-    rows = real_images.shape[0]
-    gradients, logs = part(real_images[:size], latents[:size])
+    count = rows[0].shape[0]
+    gradients, logs = part(*(tensor[:size] for tensor in rows))
     names = list(logs)
-    whole = rows // size
+    whole = count // size
     totals = [*gradients, *logs.values()]
 
-    def add(index, *sums, count=size):
+    def add(index, *sums, length=size):
         begin = index * size
-        more, figures = part(_rows(real_images, begin, count), _rows(latents, begin, count))
+        more, figures = part(*(_rows(tensor, begin, length) for tensor in rows))
         added = [*more, *(figures[name] for name in names)]
         return index + 1, *(s + a for s, a in zip(sums, added, strict=True))
 
@@ -43,11 +40,11 @@ def gradients_in_parts(
             lambda index, *_: index < whole, add, [tf.constant(1), *totals], parallel_iterations=1
         )
         totals = list(loop[1:])
-    if rows % size and rows > size:
+    if count % size and count > size:
         with tf.control_dependencies(totals):
-            totals = list(add(tf.constant(whole), *totals, count=rows % size)[1:])
-    count = len(gradients)
-    return totals[:count], dict(zip(names, totals[count:], strict=True))
+            totals = list(add(tf.constant(whole), *totals, length=count % size)[1:])
+    weights = len(gradients)
+    return totals[:weights], dict(zip(names, totals[weights:], strict=True))
 
 
 def _rows(tensor: tf.Tensor, begin: tf.Tensor, count: int) -> tf.Tensor:

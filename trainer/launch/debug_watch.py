@@ -19,7 +19,7 @@ from trainer.launch.debug_report import Report
 
 # What runs between the end of a part and the next hook, where that is more than glue.
 _NAMELESS = {"D again: gradient at the pictures": "G backward"}
-_JUDGED = ("real pictures", "generated pictures")
+_JUDGED = ("real pictures", "generated pictures", "pictures between them")
 
 
 class Watch:
@@ -108,7 +108,7 @@ class Watch:
     def _discriminator(self, original: Callable, *args: Any, **options: Any) -> Any:
         half = self._half_now
         relative = half == "D" or self._gan.halves._loss.relative
-        which = _JUDGED[self._judged % 2] if relative else _JUDGED[1]
+        which = _JUDGED[min(self._judged, 2)] if relative else _JUDGED[1]
         self._judged += 1
         self._where = f"D on {which}" + (", after its update" if half == "D again" else "")
         result = self._inside_keras(original, *args, **options)
@@ -123,8 +123,8 @@ class Watch:
         finally:
             self._depth -= 1
 
-    def _judge(self, original: Callable, images: Any, with_penalty: bool) -> Any:
-        judged = original(images, with_penalty)
+    def _judge(self, original: Callable, images: Any, *args: Any) -> Any:
+        judged = original(images, *args)
         if judged.penalty is not None:
             name = f"{'R1' if self._judged % 2 else 'R2'} penalty: gradient at the pictures"
             self._look(name, judged.penalty)
@@ -153,7 +153,9 @@ class Watch:
 
         return around
 
-    def _update(self, original: Callable, optimizer: Any, scale: Any, gradients, logs) -> Any:
+    def _update(
+        self, original: Callable, optimizer: Any, scale: Any, gradients, logs, *args
+    ) -> Any:
         self._gap()
         letter = "D" if optimizer is self._gan.discriminator_optimizer else "G"
         # Under a loss scale an overflow is part of the game: the update is left out.
@@ -163,7 +165,7 @@ class Watch:
                 self._look(f"the gradient at {name}", gradient, {"the weight": variable.value})
         self._raise()
         self._restart()
-        result = original(optimizer, scale, gradients, logs)
+        result = original(optimizer, scale, gradients, logs, *args)
         self._mark(f"{letter} update", None)
         self._look_at_update(optimizer, f"after {letter}'s update", gradients)
         self._raise()
@@ -180,8 +182,8 @@ class Watch:
             self._look(f"Adam's mean of its square at {name} {when}", square.value, made_from)
             self._look(f"the weight {name} {when}", variable.value, made_from)
 
-    def _averaged(self, original: Callable, step: Any) -> None:
-        original(step)
+    def _averaged(self, original: Callable, *args: Any) -> None:
+        original(*args)
         self._mark("averaged generator", None)
         for name, variable in network_variables(self._gan.ema_generator, "averaged"):
             self._look(f"the weight {name}", variable.value)

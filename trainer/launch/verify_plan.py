@@ -74,8 +74,7 @@ def plan(config: Config, *, steps: int = 0, kills: Sequence[int] = ()) -> Plan:
 def _interval(config: Config) -> int:
     """Steps between checkpoints so that a due penalty falls into the third interval."""
     due = config.loss.penalty_every_steps
-    penalties = config.loss.r1_weight > 0 or config.loss.r2_weight > 0
-    if not penalties or due > _MOST_PENALTY_STEPS:
+    if not config.loss.has_penalty or due > _MOST_PENALTY_STEPS:
         return _LEAST_EVERY
     every = _LEAST_EVERY
     while math.ceil(2 * every / due) * due >= 3 * every:
