@@ -1,5 +1,7 @@
 """Runs with as many workers as there is room for: they grow and shrink, and stay the same run."""
 
+import re
+
 import pytest
 
 from tests.cluster.driving import (
@@ -57,7 +59,8 @@ def test_it_grows_when_nodes_come_and_shrinks_when_one_goes(config, undisturbed_
     starts = record(run).starts
     assert [start.world_size for start in starts] == [2, 3, 2]
     assert starts[0].cause == "there is room for 3 workers"
-    assert "rank 2" in starts[1].cause
+    # Which rank the third node had is for Ray to say.
+    assert re.match(r"rank [012] on \S+ (died|was lost)", starts[1].cause)
     assert_finished(run)
     final_state(run)
     for step in range(EVERY, starts[1].first_step + 1, EVERY):

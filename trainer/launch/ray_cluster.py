@@ -28,8 +28,8 @@ log = logging.getLogger("catgan")
 
 _STORE_BYTES = 256 * 2**20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Removes a folder once its input ends. That also comes when this process is killed, and then
-# Ray's processes need a moment to end as well.
+# Removes a folder once its input ends. That also comes when this process is killed or its start
+# of a cluster is cut, and then Ray's processes go on writing until they end as well.
 _REMOVE_LATER = """
 if read -r _; then rm -rf -- "$1"; exit; fi
 for _ in 1 2 3 4 5; do sleep 1; rm -rf -- "$1"; done
@@ -246,7 +246,14 @@ def _temporary_folder(stack: contextlib.ExitStack) -> str:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    stack.callback(remover.communicate, b"now\n")
+
+    def remove(error: type[BaseException] | None, *_: Any) -> None:
+        if error is None:
+            remover.communicate(b"now\n")
+        elif remover.stdin:
+            remover.stdin.close()
+
+    stack.push(remove)
     return folder
 
 
