@@ -1,0 +1,170 @@
+"""Scores against published values, independent implementations and their own laws."""
+
+import numpy as np
+import pytest
+
+from trainer import scores
+from trainer.errors import DataError
+
+
+def _normal(count, width, seed, shift=0.0):
+    return np.random.default_rng(seed).standard_normal((count, width)) + shift
+
+
+def _frechet(x, y):
+    return scores.frechet_distance(*scores.statistics(x), *scores.statistics(y))
+
+
+def test_the_published_toy_of_two_columns():
+    """Means (1.5, 1) and (5.5, 9), variances 25/99 and 1225/99 (compare_gan's test: 89.091)."""
+    real, fake = np.ones((100, 2)), np.full((100, 2), 9.0)
+    real[:50, 0] = fake[50:, 0] = 2
+    assert _frechet(real, fake) == pytest.approx(89.091, abs=1e-4)
+
+
+def test_equal_covariances_leave_the_means_alone():
+    mean, sigma = scores.statistics(_normal(50, 8, 0))
+    other = mean + np.arange(8)
+    assert scores.frechet_distance(mean, sigma, other, sigma) == np.sum((mean - other) ** 2)
+
+
+@pytest.mark.parametrize(("count", "width"), [(400, 32), (40, 64)], ids=["full rank", "singular"])
+def test_frechet_distance_is_that_of_the_matrix_root(count, width):
+    """Roots of eigenvalues of the product, which is not symmetric, instead of ours."""
+    x, y = _normal(count, width, 1), 1.5 * _normal(count, width, 2, 0.3)
+    (mu1, sigma1), (mu2, sigma2) = scores.statistics(x), scores.statistics(y)
+    eigenvalues = np.linalg.eigvals(sigma1 @ sigma2)
+    # Of a singular product rounding leaves eigenvalues whose roots are not small.
+    large = np.abs(eigenvalues) > 1e-10 * np.abs(eigenvalues).max()
+    root = np.sqrt(eigenvalues[large].astype(complex)).real.sum()
+    expected = np.sum((mu1 - mu2) ** 2) + np.trace(sigma1) + np.trace(sigma2) - 2 * root
+    assert scores.frechet_distance(mu1, sigma1, mu2, sigma2) == pytest.approx(expected, rel=1e-6)
+
+
+def test_statistics_in_blocks_are_numpys_even_far_from_zero(monkeypatch):
+    monkeypatch.setattr(scores, "_BLOCK_ROWS", 7)
+    x = _normal(100, 5, 3, shift=1e5)
+    mean, sigma = scores.statistics(x)
+    np.testing.assert_allclose(mean, x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(sigma, np.cov(x, rowvar=False), rtol=1e-8, atol=1e-10)
+
+
+def _kernel_by_loops(x, y):
+    def kernel(a, b):
+        return (a @ b / len(a) + 1) ** 3
+
+    def mean_of_pairs(rows):
+        n = len(rows)
+        pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+        return sum(kernel(rows[i], rows[j]) for i, j in pairs) / (n * (n - 1))
+
+    crossed = np.mean([kernel(a, b) for a in x for b in y])
+    return mean_of_pairs(x) + mean_of_pairs(y) - 2 * crossed
+
+
+def test_kernel_distance_by_loops(monkeypatch):
+    x, y = _normal(23, 6, 4), _normal(31, 6, 5, 0.5)
+    expected = _kernel_by_loops(x, y)
+    assert scores.kernel_distance(x, y) == pytest.approx(expected, rel=1e-12)
+    monkeypatch.setattr(scores, "_BLOCK_ROWS", 5)
+    value, error = scores.kernel_distance_with_error(x, y, blocks=4)
+    assert value == pytest.approx(expected, rel=1e-12)
+    without = [
+        _kernel_by_loops(*(np.concatenate([p for i, p in enumerate(np.array_split(s, 4)) if i != b])
+                           for s in (x, y)))
+        for b in range(4)
+    ]  # fmt: skip
+    by_hand = np.sqrt(3 / 4 * np.sum((np.array(without) - np.mean(without)) ** 2))
+    assert error == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_kernel_distance_is_unbiased_and_its_error_is_its_spread():
+    found = [
+        scores.kernel_distance_with_error(_normal(100, 8, 2 * i), _normal(100, 8, 2 * i + 1))
+        for i in range(100)
+    ]
+    values, errors = np.array(found).T
+    assert abs(values.mean()) < 3 * values.std() / 10
+    assert 0.5 < np.sqrt(np.mean(errors**2)) / values.std() < 2
+    assert scores.kernel_distance(_normal(100, 8, 0), _normal(100, 8, 1, 0.5)) > 5 * errors[0]
+
+
+def _by_matrices(real, fake, k):
+    """The definitions of prdc (Naeem et al. 2020), with whole matrices of differences."""
+
+    def distances(a, b):
+        return np.linalg.norm(a[:, None] - b[None], axis=2)
+
+    def radii(rows):
+        return np.sort(distances(rows, rows), axis=1)[:, k]
+
+    between, real_radii, fake_radii = distances(real, fake), radii(real), radii(fake)
+    return (
+        (between < real_radii[:, None]).any(axis=0).mean(),
+        (between < fake_radii[None]).any(axis=1).mean(),
+        (between < real_radii[:, None]).sum(axis=0).mean() / k,
+        (between.min(axis=1) < real_radii).mean(),
+    )
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_neighbours_by_matrices(monkeypatch, k):
+    monkeypatch.setattr(scores, "_BLOCK_ROWS", 17)
+    real, fake = _normal(60, 3, 6), _normal(45, 3, 7, 0.4)
+    ours = *scores.precision_recall(real, fake, k), *scores.density_coverage(real, fake, k)
+    np.testing.assert_allclose(ours, _by_matrices(real, fake, k), rtol=1e-14)
+
+
+@pytest.mark.slow
+def test_the_published_example_of_prdc():
+    """N(0, I), 10,000 rows of 1,000, k = 5: 0.477, 0.471, 1.056, 0.974."""
+    real, fake = _normal(10_000, 1_000, 8), _normal(10_000, 1_000, 9)
+    found = *scores.precision_recall(real, fake, 5), *scores.density_coverage(real, fake, 5)
+    np.testing.assert_allclose(found, [0.477, 0.471, 1.056, 0.974], atol=0.02)
+
+
+def test_a_lost_mode_costs_recall_and_strangers_cost_precision():
+    real = np.concatenate([_normal(100, 4, 10), _normal(100, 4, 11, 20.0)])
+    one_mode = _normal(200, 4, 12)
+    precision, recall = scores.precision_recall(real, one_mode)
+    assert precision > 0.8
+    assert 0.3 < recall < 0.55
+    assert scores.density_coverage(real, one_mode)[1] < 0.55
+    strangers = np.concatenate([real[:100] + 1e-3, _normal(100, 4, 13, 100.0)])
+    assert scores.precision_recall(real, strangers)[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_copies_of_training_pictures_are_found():
+    train, held_out = _normal(300, 6, 14), _normal(200, 6, 15)
+    new, copies = _normal(200, 6, 16), train[:100] + 1e-4
+    assert scores.memorised_share(new, held_out, train) < 0.05
+    mixed = np.concatenate([new[:100], copies])
+    assert scores.memorised_share(mixed, held_out, train) == pytest.approx(0.5, abs=0.03)
+    places, distances = scores.nearest(copies, train)
+    np.testing.assert_array_equal(places, np.arange(100))
+    np.testing.assert_allclose(distances, 1e-4 * np.sqrt(6), rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: scores.precision_recall(_normal(3, 2, 0), _normal(9, 2, 0)), "at least 4 rows"),
+        (lambda: scores.density_coverage(_normal(9, 2, 0), _normal(5, 2, 0)), "at least 6 rows"),
+        (lambda: scores.kernel_distance(_normal(1, 2, 0), _normal(9, 2, 0)), "at least 2 rows"),
+        (
+            lambda: scores.kernel_distance_with_error(_normal(19, 2, 0), _normal(99, 2, 0)),
+            "at least 20 rows",
+        ),
+        (lambda: scores.kernel_distance(_normal(9, 2, 0), _normal(9, 3, 0)), "2 and 3 wide"),
+        (lambda: scores.statistics(np.array([[1.0], [np.nan]])), "not finite"),
+        (lambda: scores.statistics(np.zeros(4)), r"the shape \[4\]"),
+        (
+            lambda: scores.frechet_distance(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3)),
+            "do not belong together",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_said(call, told):
+    with pytest.raises(DataError) as error:
+        call()
+    assert told.replace("\\", "") in str(error.value)
