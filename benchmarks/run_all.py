@@ -17,6 +17,7 @@ from benchmarks.processes import ROOT
 # In order of what other work on the machine would spoil most.
 SCRIPTS: dict[str, list[str]] = {
     "step": [],
+    "options": [],
     "overhead": [],
     "checkpoint_stall": [],
     "stream": ["--source", "drawn:4096", "--rounds", "5"],

@@ -43,6 +43,10 @@ class Ours:
             self._finished += 1
         float(self._runner.run(self._batches, self._finished, 1)["d_loss"])
 
+    def leave_out_average(self) -> None:
+        """Steps from now on keep no averaged generator. Before the first one only."""
+        self._gan._average = lambda *_: None
+
     def flops(self) -> dict[str, int]:
         """Operations of both kinds of step."""
         from trainer.gan.flops import step_flops
