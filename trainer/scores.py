@@ -4,32 +4,67 @@ Owns the arithmetic of the scores and their errors. Does not know pictures,
 networks or files: features are rows `[n, d]`, whatever they were measured with.
 All arithmetic is in float64, in blocks of rows, so that 50,000 rows need no
 matrix of 50,000 by 50,000.
+
+All raise DataError for too few rows, for unlike widths and for values that are
+not finite, and ConfigError for a k, blocks or percentile out of range.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from trainer.errors import DataError
+from trainer.errors import ConfigError, DataError
 
 # Rows of one block: 1,024 by 50,000 distances are 400 MB.
 _BLOCK_ROWS = 1024
-_JACKKNIFE_BLOCKS = 10
+
+
+class FeatureStatistics:
+    """Mean and covariance of features that come in parts, in any order and from several workers.
+
+    Joined as in Chan, Golub and LeVeque 1979 (pairwise update): sums of raw squares would lose
+    what is far from zero. `count` rows so far, their `mean` `[d]`, and `scatter` `[d, d]`, the
+    sum of the outer products of rows less the mean; float64, d = 0 before the first row.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.scatter = 0, np.zeros(0), np.zeros((0, 0))
+
+    def add(self, features: np.ndarray) -> None:
+        """Takes in rows `[n, d]`, at least one."""
+        for _, block in _blocks(_checked("features", features, 1)):
+            mean = block.mean(axis=0)
+            centred = block - mean
+            self._join(len(block), mean, centred.T @ centred)
+
+    def merge(self, other: "FeatureStatistics") -> None:
+        """Takes in the rows that another one has seen."""
+        if other.count:
+            self._join(other.count, other.mean, other.scatter)
+
+    def _join(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        if not self.count:
+            self.mean, self.scatter = np.zeros_like(mean), np.zeros_like(scatter)
+        _check_widths(len(self.mean), len(mean))
+        total = self.count + count
+        step = mean - self.mean
+        self.mean = self.mean + step * (count / total)
+        self.scatter = self.scatter + scatter + np.outer(step, step) * (self.count * count / total)
+        self.count = total
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the mean `[d]` and the unbiased covariance `[d, d]` of at least two rows."""
+        if self.count < 2:
+            raise _too_few("features", [self.count, len(self.mean)], 2)
+        return self.mean, self.scatter / (self.count - 1)
 
 
 def statistics(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the mean `[d]` and the unbiased covariance `[d, d]` of features `[n, d]`, float64.
-
-    Raises:
-        DataError: There are fewer than two rows, or values that are not finite.
-    """
-    features = _checked("features", features, 2)
-    mean = features.mean(axis=0, dtype=np.float64)
-    scatter = np.zeros((features.shape[1],) * 2)
-    for _, block in _blocks(features):
-        centred = block - mean
-        scatter += centred.T @ centred
-    return mean, scatter / (len(features) - 1)
+    """Returns the mean `[d]` and the unbiased covariance `[d, d]` of features `[n, d]`, n > 1."""
+    seen = FeatureStatistics()
+    seen.add(_checked("features", features, 2))
+    return seen.result()
 
 
 def frechet_distance(
@@ -38,24 +73,14 @@ def frechet_distance(
     """Squared Fréchet distance of two normal distributions.
 
     |mu1 - mu2|^2 + tr(sigma1 + sigma2 - 2 (sigma1 sigma2)^(1/2)) (Dowson and Landau 1982;
-    Heusel et al. 2017, eq. 6). Of Inception's features it is called FID.
-
-    Args:
-        mu1: `[d]`.
-        sigma1: `[d, d]`, symmetric, no negative eigenvalues; may be singular.
-        mu2: `[d]`.
-        sigma2: `[d, d]`.
-
-    Raises:
-        DataError: Shapes do not agree, or values are not finite.
+    Heusel et al. 2017, eq. 6); of Inception's features it is called FID. Means are `[d]`,
+    covariances `[d, d]`, symmetric, without negative eigenvalues, maybe singular.
     """
     mu1, sigma1, mu2, sigma2 = (np.asarray(a, np.float64) for a in (mu1, sigma1, mu2, sigma2))
-    if not (mu1.shape == mu2.shape and sigma1.shape == sigma2.shape == mu1.shape * 2):
-        raise DataError(
+    if mu1.ndim != 1 or len({mu1.shape * 2, mu2.shape * 2, sigma1.shape, sigma2.shape}) > 1:
+        raise _unlike(
             f"means {mu1.shape}, {mu2.shape} and covariances {sigma1.shape}, {sigma2.shape} do "
-            "not belong together",
-            expected="[d] and [d, d], the same d everywhere",
-            remedy="measure both sets with the same feature network",
+            "not belong together"
         )
     if not all(np.isfinite(a).all() for a in (mu1, sigma1, mu2, sigma2)):
         raise _not_finite("means or covariances")
@@ -66,7 +91,7 @@ def frechet_distance(
     # The trace of the product's root is the nuclear norm of the roots' product, which loses
     # less to rounding than eigenvalues of the product do.
     common = np.linalg.svd(_root(sigma1) @ _root(sigma2), compute_uv=False).sum()
-    return between + float(np.trace(sigma1) + np.trace(sigma2) - 2.0 * common)
+    return between + max(float(np.trace(sigma1) + np.trace(sigma2) - 2.0 * common), 0.0)
 
 
 def _root(sigma: np.ndarray) -> np.ndarray:
@@ -80,32 +105,25 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy with the kernel (a·b / d + 1)^3.
 
     KID where the features are Inception's (Bińkowski et al. 2018, section 4, all pairs instead of
-    subsets). Unbiased, so it may be below zero.
-
-    Args:
-        x: `[n, d]`, at least two rows.
-        y: `[m, d]`, at least two rows.
-
-    Raises:
-        DataError: Too few rows, unlike widths, or values that are not finite.
+    subsets). Unbiased, so it may be below zero. x is `[n, d]`, y `[m, d]`; two rows at least.
     """
-    return _discrepancy(*_kernel_sums(*_pair(x, y, 2), blocks=1))
+    x, y = _pair(2, x=x, y=y)
+    # Within a set, one half of the pairs of blocks mirrors the other and is not computed.
+    return _discrepancy(*_kernel_sums(x, y, 1 + min(len(x), len(y)) // _BLOCK_ROWS))
 
 
 def kernel_distance_with_error(
-    x: np.ndarray, y: np.ndarray, blocks: int = _JACKKNIFE_BLOCKS
+    x: np.ndarray, y: np.ndarray, blocks: int = 10
 ) -> tuple[float, float]:
     """Returns `kernel_distance` and its standard error.
 
     The error is the delete-one-block jackknife's (Efron and Stein 1981) over blocks of both sets
-    together: sqrt((B - 1) / B * sum of (value without block b - their mean)^2).
-
-    Args:
-        x: `[n, d]`, rows in no order; at least two for each block.
-        y: `[m, d]`.
-        blocks: B.
+    together: sqrt((B - 1) / B * sum of (value without block b - their mean)^2). x `[n, d]` and
+    y `[m, d]`, their rows in no order, are cut into B = `blocks`, each of two rows at least.
     """
-    sums = _kernel_sums(*_pair(x, y, 2 * blocks), blocks=blocks)
+    _check_least("blocks", blocks, 2)
+    x, y = _pair(2 * blocks, x=x, y=y)
+    sums = _kernel_sums(x, y, blocks)
     every = np.arange(blocks)
     without = np.array([_discrepancy(*sums, kept=every[every != block]) for block in every])
     spread = np.sum(np.square(without - without.mean()))
@@ -119,19 +137,19 @@ _Sums = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def _kernel_sums(x: np.ndarray, y: np.ndarray, blocks: int) -> _Sums:
     parts_x, parts_y = np.array_split(x, blocks), np.array_split(y, blocks)
 
-    def total(a: np.ndarray, b: np.ndarray) -> float:
-        return sum(float(((rows @ b.T / b.shape[1] + 1.0) ** 3).sum()) for _, rows in _blocks(a))
+    def cubes(kernel: np.ndarray) -> float:
+        kernel /= x.shape[1]
+        kernel += 1.0
+        kernel *= kernel * kernel
+        return float(kernel.sum())
 
-    def own(a: np.ndarray) -> float:
-        norms = np.einsum("ij,ij->i", a, a)
-        return total(a, a) - float(((norms / a.shape[1] + 1.0) ** 3).sum())
+    def total(a: np.ndarray, b: np.ndarray) -> float:
+        return sum(cubes(rows @ b.T) for _, rows in _blocks(a))
 
     def within(parts: list[np.ndarray]) -> np.ndarray:
-        sums = np.zeros((blocks, blocks))
-        for i, a in enumerate(parts):
-            sums[i, i] = own(a)
-            for j in range(i):
-                sums[i, j] = sums[j, i] = total(a, parts[j])
+        sums = np.diag([total(a, a) - cubes(np.einsum("ij,ij->i", a, a)) for a in parts])
+        for i, j in zip(*np.tril_indices(blocks, -1), strict=True):
+            sums[i, j] = sums[j, i] = total(parts[i], parts[j])
         return sums
 
     between = np.array([[total(a, b) for b in parts_y] for a in parts_x])
@@ -149,39 +167,28 @@ def _discrepancy(xx, yy, xy, x_counts, y_counts, kept=slice(None)) -> float:
 def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> tuple[float, float]:
     """Improved precision and recall (Kynkäänniemi et al. 2019, eq. 1 and 2).
 
-    Args:
-        real: `[n, d]`.
-        fake: `[m, d]`.
-        k: A set's manifold are balls about its rows, as large as the k-th neighbour is far.
-
-    Returns:
-        The share of fake rows on the real manifold, and of real rows on the fake one.
+    The share of fake rows `[m, d]` on the real manifold, and of real rows `[n, d]` on the fake
+    one. A set's manifold are balls about its rows, as large as the k-th neighbour is far.
     """
-    real, fake = _pair(real, fake, k + 1)
-    fake_radii = _radii(fake, k)
-    recalled = np.concatenate(
-        [(d < fake_radii[None]).any(axis=1) for _, d in _distances(real, fake)]
-    )
-    real_radii = _radii(real, k)
-    precise = np.concatenate(
-        [(d < real_radii[None]).any(axis=1) for _, d in _distances(fake, real)]
-    )
-    return float(precise.mean()), float(recalled.mean())
+    _check_least("k", k, 1)
+    real, fake = _pair(k + 1, real=real, fake=fake)
+    real_radii, fake_radii = _radii(real, k), _radii(fake, k)
+    precise, recalled = np.zeros(len(fake), bool), 0
+    for begin, distances in _distances(real, fake):
+        own = real_radii[begin : begin + len(distances), None]
+        precise |= (distances < own).any(axis=0)
+        recalled += int((distances < fake_radii).any(axis=1).sum())
+    return float(precise.mean()), recalled / len(real)
 
 
 def density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> tuple[float, float]:
     """Density and coverage (Naeem et al. 2020, eq. 4 and 5).
 
-    Args:
-        real: `[n, d]`.
-        fake: `[m, d]`.
-        k: A real row's ball reaches to its k-th neighbour.
-
-    Returns:
-        Real balls about a fake row, in the mean and divided by k; the share of real balls with a
-        fake row in them.
+    Real balls about a fake row `[m, d]`, in the mean and divided by k; the share of real balls
+    with a fake row in them. A real row's `[n, d]` ball reaches to its k-th neighbour.
     """
-    real, fake = _pair(real, fake, k + 1)
+    _check_least("k", k, 1)
+    real, fake = _pair(k + 1, real=real, fake=fake)
     radii = _radii(real, k)
     inside, covered = 0, 0
     for begin, distances in _distances(real, fake):
@@ -192,15 +199,15 @@ def density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> tuple[fl
 
 
 def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns each query's nearest reference, int64 `[n]`, and its distance, float64 `[n]`.
-
-    Args:
-        queries: `[n, d]`.
-        references: `[m, d]`.
-    """
-    queries, references = _pair(queries, references, 1)
-    found = [(d.argmin(axis=1), d.min(axis=1)) for _, d in _distances(queries, references)]
-    return np.concatenate([i for i, _ in found]), np.concatenate([d for _, d in found])
+    """Returns the places `[n]` of queries' `[n, d]` nearest references `[m, d]`, and how far."""
+    queries, references = _pair(1, queries=queries, references=references)
+    places = np.concatenate([d.argmin(axis=1) for _, d in _distances(queries, references)])
+    # From differences, which are zero of a copy; through products rounding would remain.
+    apart = [
+        np.linalg.norm(rows - references[places[begin : begin + len(rows)]], axis=1)
+        for begin, rows in _blocks(queries)
+    ]
+    return places, np.concatenate(apart)
 
 
 def memorised_share(
@@ -213,8 +220,13 @@ def memorised_share(
         held_out: `[m, d]`, real pictures that were not trained on.
         train: `[t, d]`.
         percentile: Of held-out pictures' distances to their nearest training row; about this
-            share, in percent, is found where nothing was memorised.
+            share, in percent, is found where nothing was memorised. Takes 100 / percentile
+            held-out rows: with fewer it lies between the smallest two.
     """
+    if not 0.0 < percentile <= 100.0:
+        raise ConfigError(f"percentile is {percentile}", expected="above 0, at most 100")
+    held_out = _checked("held_out", held_out, math.ceil(100.0 / percentile))
+    fake, train = _pair(1, fake=fake, train=train)
     usual = np.percentile(nearest(held_out, train)[1], percentile)
     return float(np.mean(nearest(fake, train)[1] < usual))
 
@@ -244,33 +256,44 @@ def _blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield begin, rows[begin : begin + _BLOCK_ROWS].astype(np.float64, copy=False)
 
 
-def _pair(x: np.ndarray, y: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    x, y = _checked("the first set", x, least), _checked("the second set", y, least)
-    if x.shape[1] != y.shape[1]:
-        raise DataError(
-            f"features are {x.shape[1]} and {y.shape[1]} wide",
-            expected="the same width",
-            remedy="measure both sets with the same feature network",
-        )
-    return x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+def _pair(least: int, **sets: np.ndarray) -> list[np.ndarray]:
+    checked = [_checked(name, features, least) for name, features in sets.items()]
+    _check_widths(*(features.shape[1] for features in checked))
+    return [features.astype(np.float64, copy=False) for features in checked]
 
 
 def _checked(name: str, features: np.ndarray, least: int) -> np.ndarray:
     features = np.asarray(features)
-    if features.ndim != 2 or len(features) < least:
-        raise DataError(
-            f"{name} has the shape {list(features.shape)}",
-            expected=f"[n, d] with at least {least} rows",
-            remedy=f"measure at least {least} pictures",
-        )
+    if features.ndim != 2 or len(features) < least or not features.shape[1]:
+        raise _too_few(name, list(features.shape), least)
     if not np.isfinite(features).all():
         raise _not_finite(name)
     return features
 
 
-def _not_finite(name: str) -> DataError:
+def _too_few(name: str, shape: list[int], least: int) -> DataError:
     return DataError(
-        f"{name}: there are values that are not finite",
-        expected="finite features",
-        remedy="look for pictures or weights that are not finite: catgan debug CONFIG",
+        f"{name} has the shape {shape}",
+        expected=f"[n, d] with at least {least} rows",
+        remedy=f"measure at least {least} pictures",
     )
+
+
+def _check_widths(one: int, other: int) -> None:
+    if one != other:
+        raise _unlike(f"features are {one} and {other} wide")
+
+
+def _unlike(what: str) -> DataError:
+    remedy = "measure both sets with the same feature network"
+    return DataError(what, expected="the same width d everywhere", remedy=remedy)
+
+
+def _check_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{name} is {value}", expected=f"at least {least}")
+
+
+def _not_finite(name: str) -> DataError:
+    remedy = "look for pictures or weights that are not finite: catgan debug CONFIG"
+    return DataError(f"{name}: values are not finite", expected="finite values", remedy=remedy)
