@@ -219,6 +219,8 @@ def adam(distribution: Distribution, settings: Any, name: str) -> ReplicaAdam:
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
+        # Keras cuts inside `apply`, which sees gradients that are summed: all workers cut alike.
+        global_clipnorm=settings.clip_norm or None,
         name=name,
     )
 

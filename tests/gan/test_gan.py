@@ -5,15 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.gan.small import arrays, assert_close
 from trainer.errors import CheckpointError
 from trainer.gan.build import build_gan
 from trainer.gan.export import save_generator
 from trainer.gan.values import values_at
 from trainer.storage import open_folder
-
-
-def _arrays(gan, *prefixes):
-    return {n: a for n, a in gan.state().items() if n.startswith(prefixes)}
 
 
 def _changed(before, after):
@@ -23,14 +20,6 @@ def _changed(before, after):
 def _drawn(gan):
     step = tf.constant(0, tf.int64)
     return gan._rows(step), values_at(gan.config, step, tf.float64)
-
-
-def _assert_close(one, other, tolerance=1e-10):
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_allclose(
-            one[name], other[name], rtol=tolerance, atol=tolerance, err_msg=name
-        )
 
 
 NORMS = ["model.generator_norm=batch", "model.discriminator_norm=batch"]
@@ -99,7 +88,7 @@ def test_one_generator_pass_equals_two(small, pictures, train):
         g_loss = tf.reduce_mean(tf.nn.softplus(-margin))
     other.generator_optimizer.apply(tape.gradient(g_loss, g.trainable_variables))
     networks = "generator/", "discriminator/"
-    _assert_close(_arrays(gan, *networks), _arrays(other, *networks))
+    assert_close(arrays(gan, *networks), arrays(other, *networks))
 
 
 @pytest.mark.parametrize("update", ["alternating", "simultaneous"])
@@ -110,9 +99,9 @@ def test_parts_of_a_batch_add_up_to_the_batch(small, pictures, train, update, mi
     parts = build_gan(small(update, f"training.micro_batch={micro_batch}"))
     train(whole, pictures[:4])
     train(parts, pictures[:4])
-    _assert_close(
-        _arrays(whole, "generator", "discriminator", "ema"),
-        _arrays(parts, "generator", "discriminator", "ema"),
+    assert_close(
+        arrays(whole, "generator", "discriminator", "ema"),
+        arrays(parts, "generator", "discriminator", "ema"),
     )
 
 
@@ -126,15 +115,15 @@ def test_eager_traced_and_several_steps_a_call_agree(small, pictures, train):
     gan.steps_this_call = lambda step: min(5, 8 - step)
     gan.fit(tf.data.Dataset.from_tensor_slices(pictures), steps_per_epoch=2, verbose=0)
     assert gan.step == 8
-    _assert_close(states[0], states[1])
-    _assert_close(states[0], gan.state())
+    assert_close(states[0], states[1])
+    assert_close(states[0], gan.state())
 
 
 def test_compiled_step_agrees(small, pictures, train):
     plain, compiled = build_gan(small()), build_gan(small(), jit=True)
     train(plain, pictures[:3])
     train(compiled, pictures[:3])
-    _assert_close(_arrays(plain, "generator", "ema"), _arrays(compiled, "generator", "ema"), 1e-7)
+    assert_close(arrays(plain, "generator", "ema"), arrays(compiled, "generator", "ema"), 1e-7)
 
 
 def test_our_adam_is_keras_adam(small, pictures, train):
@@ -156,7 +145,7 @@ def test_half_precision_keeps_weights_and_logits_whole(small, pictures, train, p
     gan = build_gan(small(f"precision={precision}"))
     figures = train(gan, pictures[:4])
     assert all(np.isfinite(value) for value in figures.values())
-    assert {str(a.dtype) for a in _arrays(gan, "generator/", "ema/").values()} == {"float32"}
+    assert {str(a.dtype) for a in arrays(gan, "generator/", "ema/").values()} == {"float32"}
     assert gan.discriminator(np.zeros((1, 32, 32, 3), np.float32)).dtype == tf.float32
     exact = train(build_gan(small("precision=float32")), pictures[:4])
     for name in ("d_loss", "g_loss", "r1_penalty", "r2_penalty"):
@@ -190,120 +179,20 @@ def test_the_first_non_finite_step_is_remembered(small, pictures, train):
 def test_average_follows_its_half_life(small, pictures, train):
     """After one step of 6 pictures the half-life is 0.05 * 6 = 0.3 pictures."""
     gan = build_gan(small())
-    old = _arrays(gan, "ema/")
+    old = arrays(gan, "ema/")
     train(gan, pictures[:1])
-    new = _arrays(gan, "generator/")
+    new = arrays(gan, "generator/")
     beta = 0.5 ** (6 / 0.3)
-    for name, average in _arrays(gan, "ema/").items():
+    for name, average in arrays(gan, "ema/").items():
         source = new[name.replace("ema/", "generator/")]
         expected = beta * old[name] + (1 - beta) * source
         np.testing.assert_allclose(average, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_values_follow_the_pictures_seen(small, pictures, train):
-    """Rates and half-life of a run of 8 steps of 6 pictures, half way and at its end."""
-    config = small(
-        "training.steps=8",
-        "generator_optimizer.rate=2e-4 to 5e-5",
-        "discriminator_optimizer.rate=1e-3 to 0.0001 linear over 24",
-        "loss.r1_weight=2 to 0.2 linear",
-        "ema.half_life_images=0 to 100 linear over 10",
-    )
-    for step, expected in (
-        (0, (2e-4, 1e-3, 2.0, 0.0)),
-        (2, (5e-5 + 1.5e-4 * (0.5 + 0.5 * np.cos(np.pi / 4)), 5.5e-4, 1.55, 100.0)),
-        (8, (5e-5, 1e-4, 0.2, 100.0)),
-    ):
-        values = values_at(config, tf.constant(step, tf.int64), tf.float64)
-        found = (
-            values.generator_rate,
-            values.discriminator_rate,
-            values.r1_weight,
-            values.half_life_images,
-        )
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
-        assert values.r2_weight == 1.0
-
-
-def test_a_scheduled_rate_is_the_rate_of_the_update(small, pictures, train):
-    """Adam's first step moves every weight that has a gradient by the rate."""
-    gan = build_gan(small("training.steps=8", "discriminator_optimizer.rate=1e-3 to 1e-4 linear"))
-    kernel = "discriminator/discriminator_down16/kernel"
-    before = gan.state()
-    train(gan, pictures[4:5], first=4)
-    moved = np.abs(gan.state()[kernel] - before[kernel])
-    # Their ratio's limit is 1; epsilon and small gradients keep it below.
-    np.testing.assert_allclose(np.median(moved), 5.5e-4, rtol=1e-3)
-
-
-def test_long_gradients_are_cut(small, pictures, train):
-    """Adam's mean after a step of decay 0 is the gradient itself."""
-    plain = build_gan(small("discriminator_optimizer.clip_norm=0"))
-    cut = build_gan(small("discriminator_optimizer.clip_norm=0.01"))
-    train(plain, pictures[:1])
-    train(cut, pictures[:1])
-    means = "discriminator_optimizer/momentum"
-    whole, shorter = _arrays(plain, means), _arrays(cut, means)
-    norm = np.sqrt(sum(np.sum(np.square(a)) for a in whole.values()))
-    assert norm > 0.01
-    _assert_close({n: a * 0.01 / norm for n, a in whole.items()}, shorter, 1e-9)
-
-
-OPTIONS = {
-    "hinge": ["loss.name=hinge"],
-    "least squares": ["loss.name=least_squares"],
-    "wasserstein, gradient penalty": [
-        "loss.name=wasserstein",
-        "loss.r1_weight=0",
-        "loss.r2_weight=0",
-        "loss.gradient_penalty_weight=10",
-    ],
-    "relativistic average": ["loss.name=relativistic_average"],
-    "augmented, scheduled, cut": [
-        "augment.kinds=[colour, translation, cutout, geometric]",
-        "augment.strength=0.3 to 1 over 48",
-        "loss.r1_weight=2 to 0.2",
-        "generator_optimizer.rate=2e-4 to 5e-5",
-        "generator_optimizer.clip_norm=1",
-        "ema.half_life_images=0 to 100",
-        "training.steps=8",
-    ],
-}
-
-
-# Compiling takes ten seconds: those that are no more than another formula do not need it always.
-QUICK = [n if "," in n else pytest.param(n, marks=pytest.mark.slow) for n in OPTIONS]
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_options_compiled_and_simultaneous_and_in_parts(small, pictures, train, name):
-    """Every way to run a step with the option gives finite figures; those alike give the same."""
-    options = OPTIONS[name]
-    plain, compiled = build_gan(small(*options)), build_gan(small(*options), jit=True)
-    figures = train(plain, pictures[:3])
-    assert all(np.isfinite(value) for value in figures.values())
-    train(compiled, pictures[:3])
-    _assert_close(_arrays(plain, "generator", "ema"), _arrays(compiled, "generator", "ema"), 1e-6)
-    both = train(build_gan(small(*options, "training.update=simultaneous")), pictures[:3])
-    assert all(np.isfinite(value) for value in both.values())
-    if name != "relativistic average":
-        parts = build_gan(small(*options, "training.micro_batch=4"))
-        train(parts, pictures[:3])
-        _assert_close(_arrays(plain, "generator/", "ema"), _arrays(parts, "generator/", "ema"))
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_options_in_half_precision(small, pictures, train, name):
-    exact = train(build_gan(small(*OPTIONS[name], "precision=float32")), pictures[:2])
-    half = train(build_gan(small(*OPTIONS[name], "precision=bfloat16")), pictures[:2])
-    for figure in ("d_loss", "g_loss", *(f for f in exact if "penalty" in f)):
-        assert half[figure] == pytest.approx(exact[figure], rel=0.05, abs=0.02), figure
-
-
 def test_half_life_of_zero_copies(small, pictures, train):
     gan = build_gan(small("ema.half_life_images=0", *NORMS))
     train(gan, pictures[:2])
-    for name, average in _arrays(gan, "ema/").items():
+    for name, average in arrays(gan, "ema/").items():
         np.testing.assert_array_equal(average, gan.state()[name.replace("ema/", "generator/")])
 
 
@@ -311,7 +200,7 @@ def test_state_goes_round_and_names_are_stable(small, pictures, train):
     gan, other = build_gan(small()), build_gan(small("seed=9"))
     train(gan, pictures[:3])
     other.load_state(gan.state(), 3)
-    _assert_close(gan.state(), other.state(), 0)
+    assert_close(gan.state(), other.state(), 0)
     names = set(gan.state())
     assert "generator/generator_project/kernel" in names
     assert "discriminator_optimizer/velocity/discriminator_down16/bias" in names

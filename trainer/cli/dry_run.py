@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer import console
 from trainer.cli.tables import table_text
+from trainer.config.learning import AugmentSettings
 from trainer.schedules import Value, ValueSchedule
 from trainer.summary import Network, Summary
 
@@ -55,6 +56,7 @@ def _training_rows(summary: Summary) -> list[list[str]]:
         ["batch", _batch(summary)],
         ["update", f"{config.training.update}, loss {config.loss.name}"],
         ["penalties", _penalties(summary)],
+        ["augmentation", _augmentation(config.augment)],
         ["averaged generator", _average(config.ema.half_life_images)],
         ["precision", f"{config.precision} on {summary.device}"],
         ["checkpoints", f"every {config.checkpoint.every_steps}, {_kept(summary)}"],
@@ -82,6 +84,12 @@ def _penalties(summary: Summary) -> str:
     }
     told = [f"{name} {_number(weight)}" for name, weight in named.items() if weight]
     return f"{', '.join(told)}, every {loss.penalty_every_steps} steps" if told else "none"
+
+
+def _augmentation(augment: AugmentSettings) -> str:
+    if not augment.kinds:
+        return "none"
+    return f"{', '.join(augment.kinds)}, each with probability {_number(augment.strength)}"
 
 
 def _number(value: Value) -> str:

@@ -82,8 +82,8 @@ class GAN(keras.Model):
         self.steps_this_call: Callable[[int], int] = lambda step: 1
         half = config.precision == "float16"
         self.d_scale, self.g_scale = LossScale(half, "d"), LossScale(half, "g")
-        self.penalty_names = penalty_names(config.loss)
-        zeros = [0.0] * len(self.penalty_names)
+        self._penalty_names = _penalty_names(config.loss)
+        zeros = [0.0] * len(self._penalty_names)
         self.last_penalties = tf.Variable(zeros, trainable=False, name="last_penalties")
         self.first_nonfinite_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._augmentation = Augmentation(config.augment.kinds)
@@ -207,11 +207,11 @@ class GAN(keras.Model):
         else:
             half = partial(self.halves.discriminator_half, with_penalty=with_penalty)
             gradients, logs = self._between(half, *seen)
-        logs = self._update_discriminator(gradients, logs | say, values)
+        logs = self._update_d(gradients, logs | say, values)
         if self.config.training.update == "alternating":
             at_fake, g_logs = self._between(self.halves.generator_half, *seen)
         gradients = tape.gradient(fake_images, weights, output_gradients=at_fake)
-        return logs | self._update_generator(gradients, g_logs, values)
+        return logs | self._update_g(gradients, g_logs, values)
 
     def _step_in_parts(
         self, real_images, latents, rows: Rows, values: Values, with_penalty: bool, say: Logs
@@ -242,45 +242,42 @@ class GAN(keras.Model):
 
         if self.config.training.update == "alternating":
             gradients, logs = summed(discriminator_part)
-            logs = self._update_discriminator(gradients, logs | say, values)
+            logs = self._update_d(gradients, logs | say, values)
             gradients, g_logs = summed(generator_part)
-            return logs | self._update_generator(gradients, g_logs, values)
+            return logs | self._update_g(gradients, g_logs, values)
         g_gradients, g_logs = summed(generator_part)
         gradients, logs = summed(discriminator_part)
-        logs = self._update_discriminator(gradients, logs | say, values)
-        return logs | self._update_generator(g_gradients, g_logs, values)
+        logs = self._update_d(gradients, logs | say, values)
+        return logs | self._update_g(g_gradients, g_logs, values)
 
     def _between(self, part: Callable, *tensors: Any) -> Any:
         """Runs what needs no other worker, compiled if asked for."""
         return (tf.function(part, jit_compile=True) if self._jit_between else part)(*tensors)
 
-    def _update_discriminator(self, gradients, logs: Logs, values: Values) -> Logs:
-        optimizer = self.discriminator_optimizer
-        with optimizer.at_rate(values.discriminator_rate):
-            longest = self.config.discriminator_optimizer.clip_norm
-            return self._update(optimizer, self.d_scale, gradients, logs, longest)
+    def _update_d(self, gradients, logs: Logs, values: Values) -> Logs:
+        rate = values.discriminator_rate
+        return self._update(self.discriminator_optimizer, self.d_scale, gradients, logs, rate)
 
-    def _update_generator(self, gradients, logs: Logs, values: Values) -> Logs:
-        optimizer = self.generator_optimizer
-        with optimizer.at_rate(values.generator_rate):
-            longest = self.config.generator_optimizer.clip_norm
-            return self._update(optimizer, self.g_scale, gradients, logs, longest)
+    def _update_g(self, gradients, logs: Logs, values: Values) -> Logs:
+        rate = values.generator_rate
+        return self._update(self.generator_optimizer, self.g_scale, gradients, logs, rate)
 
     def _update(
-        self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs, longest: float = 0.0
+        self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs, rate: Any = None
     ) -> Logs:
         gradients, logs = self.distribution.sum_with_logs(gradients, logs, optimizer.name)
         gradients = [scale.unscale(gradient) for gradient in gradients]
-        if longest:
-            # Of the summed gradients, so that every worker cuts alike.
-            gradients, _ = tf.clip_by_global_norm(gradients, longest)
+        with optimizer.at_rate(rate):
+            self._apply(optimizer, scale, gradients)
+        return logs
+
+    def _apply(self, optimizer: ReplicaAdam, scale: LossScale, gradients) -> None:
         if not scale.enabled:
             optimizer.apply(gradients)
-            return logs
+            return
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
         optimizer.apply_where(finite, gradients)
         scale.update(finite)
-        return logs
 
     def _real_images(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """uint8 `[n, H, W, 3]` to the networks' range and precision, flipped by draw."""
@@ -321,11 +318,11 @@ class GAN(keras.Model):
         first = self.first_nonfinite_step
         bad = (first < 0) & ~tf.reduce_all(tf.math.is_finite(losses))
         first.assign(tf.where(bad, step + 1, first))
-        if any(name in logs for name in self.penalty_names):
+        if any(name in logs for name in self._penalty_names):
             zero = tf.zeros((), losses.dtype)
-            penalties = [logs.pop(name, zero) for name in self.penalty_names]
+            penalties = [logs.pop(name, zero) for name in self._penalty_names]
             self.last_penalties.assign(tf.cast(tf.stack(penalties), tf.float32))
-        last = dict(zip(self.penalty_names, tf.unstack(self.last_penalties), strict=True))
+        last = dict(zip(self._penalty_names, tf.unstack(self.last_penalties), strict=True))
         return {name: tf.cast(value, tf.float32) for name, value in logs.items()} | last
 
     @property
@@ -343,7 +340,7 @@ class GAN(keras.Model):
         self.step = step
 
 
-def penalty_names(loss: LossSettings) -> list[str]:
+def _penalty_names(loss: LossSettings) -> list[str]:
     """Returns the figures of the penalties, in the order of the checkpoint's tensor."""
     between = ["gradient_penalty"] if largest(loss.gradient_penalty_weight) > 0 else []
     return ["r1_penalty", "r2_penalty", *between]

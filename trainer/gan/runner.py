@@ -100,8 +100,9 @@ class _BusyTime:
     """Seconds from the end of one call to the end of the next in which nobody was waited for.
 
     Where waits are not timed (`Distribution.times_waits`) only the host's share is told: the
-    time between calls, and for pictures. Synchronised batch norm waits where no clock is read,
-    and makes a slow rank and those that wait for it look alike.
+    time between calls, and for pictures. Synchronised batch norm, and a loss with means over the
+    global batch, wait where no clock is read, and make a slow rank and those that wait for it
+    look alike.
     """
 
     def __init__(self, waits_are_timed: bool) -> None:
