@@ -57,8 +57,7 @@ def test_a_bucket_that_fails_changes_nothing(config, undisturbed_run, bucket, tm
         drive.succeed()
         drive.leaves_nothing()
     report = bucket.faults.report()
-    fired = sum(rule["fired"] for rule in report["rules"])
-    assert fired > 5, report
+    assert all(rule["fired"] for rule in report["rules"]), report
     bucket.faults.clear()
     assert_finished(run)
     assert_same_bits(final_state(run), state(undisturbed_run, STEPS))

@@ -95,7 +95,8 @@ def test_followed_through_a_cut_killed_and_resumed(there, config, dataset, bucke
 
 
 def test_watched_from_afar_and_stopped(there, config, dataset, bucket, tmp_path):
-    run = f"{bucket.address}/run"
+    # An address of its own: the cluster remembers the jobs of every test before this one.
+    run = f"{bucket.address}/watched"
     server = ("--address", there.dashboard)
     words = ("submit", str(config), f"run={run}", f"dataset.address={dataset}", *server)
     long = (*words, "training.steps=100000")

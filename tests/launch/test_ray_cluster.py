@@ -113,7 +113,8 @@ def test_the_environment_names_a_cluster_and_what_it_offers(cluster, monkeypatch
 
 
 @pytest.mark.cluster
-def test_a_cluster_of_our_own_leaves_no_process_and_no_file():
+def test_a_cluster_of_our_own_leaves_no_process_and_no_file(monkeypatch):
+    monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)  # `ray.init` of another test leaves it
     before = set(psutil.Process().children(recursive=True))
     token = Path.home() / ".ray" / "auth_token"
     had_token = token.exists()
