@@ -22,8 +22,11 @@ def test_seed2018_has_the_tutorials_parameters():
 
 @pytest.mark.parametrize("size_px", [32, 64, 128, 256])
 @pytest.mark.parametrize("norm", ["none", "batch"])
-def test_dcgan_maps_latents_to_pictures_and_pictures_to_logits(size_px, norm):
-    settings = ModelSettings(base_channels=2, generator_norm=norm, discriminator_norm=norm)
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet"])
+def test_latents_become_pictures_and_pictures_logits(size_px, norm, architecture):
+    settings = ModelSettings(
+        architecture=architecture, base_channels=2, generator_norm=norm, discriminator_norm=norm
+    )
     generator = build_generator(settings, size_px)
     pictures = generator(np.zeros((3, settings.latent_dim), np.float32))
     assert pictures.shape == (3, size_px, size_px, 3)
@@ -49,19 +52,34 @@ def test_weights_are_a_function_of_the_seed():
     assert not np.array_equal(kernel(1), kernel(2))
 
 
-def test_activations_keep_their_size_through_the_networks():
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet"])
+def test_activations_keep_their_size_through_the_networks(architecture):
     """He initialisation: neither vanishing nor exploding at any width."""
     for base in (4, 32):
-        settings = ModelSettings(base_channels=base)
+        settings = ModelSettings(architecture=architecture, base_channels=base)
         latents = np.random.default_rng(0).standard_normal((64, 128)).astype(np.float32)
         pictures = build_generator(settings, 64)(latents)
         assert 0.2 < np.std(pictures) < 0.9
-        noise = np.random.default_rng(1).uniform(-1, 1, (64, 64, 64, 3)).astype(np.float32)
-        assert 0.05 < np.std(build_discriminator(settings, 64)(noise)) < 5
+        # Patches of one colour: averaging would rightly shrink what varies from pixel to pixel.
+        patches = np.random.default_rng(1).uniform(-1, 1, (64, 4, 4, 3)).astype(np.float32)
+        patches = patches.repeat(16, axis=1).repeat(16, axis=2)
+        assert 0.05 < np.std(build_discriminator(settings, 64)(patches)) < 5
+
+
+def test_a_residual_block_begins_as_the_identity():
+    """The whole discriminator is then what its skips, averages and logit make of the pictures."""
+    settings = ModelSettings(architecture="resnet", base_channels=8, max_channels=8)
+    network = build_discriminator(settings, 32)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    seen = network.get_layer("discriminator_in_conv")(pictures).numpy()
+    means = seen.reshape(2, 4, 8, 4, 8, 8).mean((2, 4))  # 32 px to 4, no change of width
+    active = np.where(means > 0, means, 0.2 * means).reshape(2, -1)
+    kernel, bias = network.get_layer("discriminator_logit").get_weights()
+    np.testing.assert_allclose(network(pictures), active @ kernel + bias, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["float64", "mixed_bfloat16"])
-@pytest.mark.parametrize("architecture", ["dcgan", "seed2018"])
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "seed2018"])
 def test_quick_layers_are_the_built_in_ones(architecture, policy):
     """Same names, weights, pictures, gradients and gradients of gradients."""
     import tensorflow as tf

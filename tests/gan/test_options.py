@@ -68,6 +68,7 @@ OPTIONS = {
         "loss.gradient_penalty_weight=10",
     ],
     "relativistic average": ["loss.name=relativistic_average"],
+    "residual networks": ["model.architecture=resnet"],
     "augmented, scheduled, cut": [
         "augment.kinds=[colour, translation, cutout, geometric]",
         "augment.strength=0.3 to 1 over 48",

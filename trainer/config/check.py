@@ -3,7 +3,7 @@
 from trainer.config.settings import Config
 from trainer.errors import ConfigError, masked
 
-_MAX_PICTURE_PX = {"dcgan": 256, "seed2018": 256}
+_MAX_PICTURE_PX = {"dcgan": 256, "resnet": 256, "seed2018": 256}
 
 
 def check(config: Config) -> Config:
@@ -93,7 +93,7 @@ def _norm(config: Config) -> None:
             "a part of the batch are not those of the batch",
             expected="networks without batch norm, or the whole batch at once",
             remedy="set training.micro_batch=0, or model.generator_norm=none "
-            "model.discriminator_norm=none with model.architecture=dcgan",
+            "model.discriminator_norm=none with model.architecture=dcgan or resnet",
         )
 
     d_has_norm = model.discriminator_norm == "batch" or model.architecture == "seed2018"

@@ -22,7 +22,9 @@ from trainer.schedules import largest
 class ModelSettings(Section):
     """The two networks."""
 
-    architecture: Literal["dcgan", "seed2018"] = Field("dcgan", description="family of networks")
+    architecture: Literal["dcgan", "resnet", "seed2018"] = Field(
+        "dcgan", description="family of networks"
+    )
     base_channels: int = Field(
         16, ge=1, le=1024, description="channels beside the picture; doubled at each halving"
     )
