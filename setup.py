@@ -18,7 +18,7 @@ setup(
     include_package_data=True,
     install_requires=[
         "click>=8.1,<9",
-        "google-cloud-storage>=3.4,<4",
+        "google-cloud-storage>=3.5,<4",
         "google-crc32c>=1.5,<2",
         "importlib-resources>=5",  # tensorflow-datasets needs it and does not say so
         "keras>=3.15,<3.16",
