@@ -32,7 +32,7 @@ setup(
         "safetensors>=0.5,<1",
         "tenacity>=9,<10",
         "tensorflow>=2.21,<2.22",
-        "tensorflow-datasets>=4.9.9,<5",
+        "tensorflow-datasets>=4.9.10,<5",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
