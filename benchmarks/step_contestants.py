@@ -106,7 +106,8 @@ class Torch:
 
     def step(self, with_penalty: bool) -> None:
         """One step."""
-        self._gan.step(next(self._batches), with_penalty)
+        d_loss, _ = self._gan.step(next(self._batches), with_penalty)
+        float(d_loss)
 
     def flops(self) -> dict[str, int]:
         """Not counted here: the same passes as TensorFlow's contestants make."""

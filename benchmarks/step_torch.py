@@ -66,20 +66,25 @@ class TorchGAN:
         config: Of the run, `dcgan` without batch norm, relativistic pairing.
         channels_last: Memory format.
         passes: Generator passes a step, 2 or 1.
+        device: Where the networks are and the draws are made.
     """
 
-    def __init__(self, config: Config, *, channels_last: bool, passes: int = 2) -> None:
+    def __init__(
+        self, config: Config, *, channels_last: bool, passes: int = 2, device: str = "cpu"
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.passes, self.steps = config, passes, 0
+        self.config, self.passes, self.steps, self.device = config, passes, 0, device
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.generator = _initialised(Generator(config)).to(memory_format=self.format)
-        self.discriminator = _initialised(Discriminator(config)).to(memory_format=self.format)
+        networks = _initialised(Generator(config)), _initialised(Discriminator(config))
+        self.generator, self.discriminator = (
+            network.to(device, memory_format=self.format) for network in networks
+        )
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.g_optimizer = _adam(self.generator, config.generator_optimizer)
         self.d_optimizer = _adam(self.discriminator, config.discriminator_optimizer)
 
-    def step(self, images: torch.Tensor, with_penalty: bool) -> tuple[float, float]:
-        """One step on uint8 `[n, H, W, 3]`; returns both losses."""
+    def step(self, images: torch.Tensor, with_penalty: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step on uint8 `[n, H, W, 3]`; returns both losses, on the device."""
         real, latents = self.real_images(images), self.latents()
         with torch.set_grad_enabled(self.passes == 1):
             fake = self.generator(latents)
@@ -95,7 +100,7 @@ class TorchGAN:
         self.g_optimizer.step()
         self.discriminator.requires_grad_(True)
         self._move_average()
-        return d_loss.item(), g_loss.item()
+        return d_loss.detach(), g_loss.detach()
 
     def _update_discriminator(self, real, fake, with_penalty: bool) -> torch.Tensor:
         loss = self.config.loss
@@ -117,11 +122,12 @@ class TorchGAN:
 
     def latents(self) -> torch.Tensor:
         """`[n, latent_dim]`."""
-        return torch.randn(self.config.training.global_batch, self.config.model.latent_dim)
+        shape = self.config.training.global_batch, self.config.model.latent_dim
+        return torch.randn(*shape, device=self.device)
 
     def flips(self) -> torch.Tensor:
         """Boolean `[n]`."""
-        return torch.rand(self.config.training.global_batch) < 0.5
+        return torch.rand(self.config.training.global_batch, device=self.device) < 0.5
 
     def real_images(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[n, H, W, 3]` to the networks' range `[n, 3, H, W]`, some mirrored."""
