@@ -17,6 +17,7 @@ from pathlib import Path
 
 from trainer import storage
 from trainer.errors import DataError, StorageError
+from trainer.storage.user_cache import user_cache_folder
 
 WORK_NAME = ".prepare"
 
@@ -25,9 +26,8 @@ def work_folder(target: storage.Folder) -> Path:
     """Returns the work folder of a data set: inside a local one, else in the user's cache."""
     if target.is_local:
         return Path(target.address) / WORK_NAME
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     key = hashlib.sha256(target.address.encode()).hexdigest()[:16]
-    return Path(cache) / "catgan" / "prepare" / key
+    return user_cache_folder() / "prepare" / key
 
 
 @contextmanager

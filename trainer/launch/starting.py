@@ -8,10 +8,9 @@ is wanted (`door.py`) or who runs it (`local.py`, `on_ray.py`).
 import hashlib
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from trainer import __version__, storage
@@ -19,6 +18,7 @@ from trainer import config as configs
 from trainer.config import Config
 from trainer.errors import CatganError, DataError
 from trainer.run_folder import NewRun, RunFolder, RunRecord
+from trainer.storage.user_cache import user_cache_folder
 
 log = logging.getLogger("catgan")
 
@@ -100,7 +100,7 @@ def open_dataset(config: Config) -> Any:
         settings.address,
         cache_mib=settings.cache_mib,
         memory_mib=settings.memory_mib,
-        cache_dir=settings.cache_dir or _user_cache(),
+        cache_dir=settings.cache_dir or user_cache_folder(),
     )
     refuse_other_size(dataset.manifest, config)
     return dataset
@@ -126,11 +126,6 @@ def refuse_other_size(manifest: Any, config: Config) -> None:
             remedy=f"set dataset.size_px={manifest.size_px}, or prepare the pictures at "
             f"{settings.size_px} px into another data set",
         )
-
-
-def _user_cache() -> Path:
-    """The user's cache folder by the XDG base directory specification."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "catgan"
 
 
 def prepare_if_missing(config: Config) -> None:

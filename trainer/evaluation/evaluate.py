@@ -1,0 +1,208 @@
+"""Judges pictures against real ones.
+
+Owns the order of the work: open both sides, agree on a count, measure features once for each
+network, then every metric. What is asked for and cannot be had is an error; of the metrics
+that are measured unasked, those that need more pictures are left out with the reason.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer import __version__, scores
+from trainer.data.shards import SPLITS, Split
+from trainer.data.stream import Dataset, open_dataset
+from trainer.errors import DataError
+from trainer.evaluation import figures, networks
+from trainer.evaluation.networks import FeatureNetwork
+from trainer.evaluation.real import RealFeatures
+from trainer.evaluation.result import Evaluation, Neighbour, Provenance, Result
+from trainer.evaluation.subjects import Subject, open_subject
+
+MOST_TRAIN = 50_000
+MOST_COUNT = 10_000
+NEIGHBOURS = 16
+_PART = 1024
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to measure.
+
+    Attributes:
+        metrics: Some of `figures.METRICS`; empty: all that there are enough pictures for.
+        features: Names of feature networks, see `networks.find`.
+        count: Pictures on each side; None: as many as the real split has, at most 10,000.
+        seed: Of a generator's first picture.
+        split: Of the real pictures: `validation`, those held out, or `train`.
+    """
+
+    metrics: tuple[str, ...] = ()
+    features: tuple[str, ...] = ("auto",)
+    count: int | None = None
+    seed: int = 0
+    split: Split = "validation"
+
+
+# Told what is measured, how many pictures are done, and of how many.
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate(
+    address: str,
+    against: str,
+    wish: Wish | None = None,
+    *,
+    cache_dir: str = "",
+    progress: Progress = lambda what, done, total: None,
+) -> Evaluation:
+    """Judges the pictures at an address against a data set.
+
+    Args:
+        address: A run, a checkpoint, a `.keras` file, a data set, or a folder of pictures.
+        against: A data set that `catgan prepare` wrote.
+        wish: What to measure; default: everything.
+        cache_dir: For shards of a bucket.
+        progress: See `Progress`.
+
+    Raises:
+        ConfigError: The wish makes no sense.
+        DataError: Too few pictures, pictures of another size, or damaged ones.
+        CheckpointError, StorageError: What is judged cannot be read.
+    """
+    wish = wish or Wish()
+    asked = figures.check_metrics(wish.metrics) if wish.metrics else ()
+    dataset = open_dataset(against, cache_mib=4096, memory_mib=0, cache_dir=cache_dir)
+    subject = open_subject(address, seed=wish.seed)
+    _refuse_other_size(subject, dataset)
+    count = _count(subject, dataset, wish)
+    results = []
+    for name in wish.features:
+        network = networks.find(name)
+        results.append(_Judge(subject, dataset, network, count, wish.split, progress).of(asked))
+    about = dict(subject.about)
+    versions = {"catgan": __version__}
+    return Evaluation(subject.origin, dataset.address, about, tuple(results), versions)
+
+
+def _refuse_other_size(subject: Subject, dataset: Dataset) -> None:
+    if subject.size_px != dataset.size_px:
+        raise DataError(
+            f"{subject.origin} gives pictures of {subject.size_px} px and {dataset.address} has "
+            f"{dataset.size_px} px",
+            expected="the same size on both sides: sharpness alone would tell them apart",
+            remedy=f"catgan prepare PICTURES NEW --size {subject.size_px}, and judge against that",
+        )
+
+
+def _count(subject: Subject, dataset: Dataset, wish: Wish) -> int:
+    real = int(getattr(dataset.manifest.counts, wish.split))
+    most = real if subject.most is None else min(real, subject.most)
+    if wish.count is None:
+        return min(most, MOST_COUNT)
+    if not 1 <= wish.count <= most:
+        raise DataError(
+            f"{wish.count:,} pictures on each side",
+            expected=f"1 to {most:,}: {dataset.address} has {real:,} in {wish.split}"
+            + ("" if subject.most is None else f", {subject.origin} has {subject.most:,}"),
+            remedy="lower --count, take --split train, or hold out more (prepare --val-fraction)",
+        )
+    return wish.count
+
+
+class _Judge:
+    """One network's judgement of one subject."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        dataset: Dataset,
+        network: FeatureNetwork,
+        count: int,
+        split: Split,
+        progress: Progress,
+    ) -> None:
+        self._subject, self._network, self._count, self._split = subject, network, count, split
+        self._progress = progress
+        self._real = {
+            name: RealFeatures(
+                dataset,
+                name,
+                network,
+                lambda done, total, name=name: progress(f"{name} pictures", done, total),
+            )
+            for name in SPLITS
+        }
+        self._provenance = Provenance(
+            network.name,
+            network.weights_sha256,
+            network.resizer,
+            count,
+            subject.about.get("seed"),
+            split,
+            dataset.fingerprint,
+            dataset.size_px,
+            min(MOST_TRAIN, self._real["train"].count),
+            min(MOST_TRAIN, self._real["validation"].count),
+        )
+
+    def of(self, asked: tuple[str, ...]) -> Result:
+        """Measures the metrics, or all that can be had where none is asked for."""
+        left_out, possible = {}, []
+        for metric in asked or figures.METRICS:
+            try:
+                self._refuse_too_few(metric)
+                possible.append(metric)
+            except DataError as error:
+                if asked:
+                    raise
+                left_out[metric] = f"{error.what}; needs {error.expected}"
+        rows = self._rows("nearest" in possible)
+        found = {}
+        for metric in possible:
+            found |= figures.measure(metric, rows)
+        neighbours = self._neighbours(rows) if "nearest" in possible else {}
+        return Result(found, left_out, self._provenance, **neighbours)
+
+    def _refuse_too_few(self, metric: str) -> None:
+        count = self._count
+        if metric == "nearest":
+            count = self._provenance.held_out_count
+        figures.refuse_too_few(metric, self._network.width, count)
+
+    def _rows(self, with_all: bool) -> figures.Features:
+        other = self._real["train" if self._split == "validation" else "validation"]
+        rows = figures.Features(
+            self._fake(),
+            self._real[self._split].first(self._count),
+            other.first(self._count) if other.count >= self._count else None,
+        )
+        if not with_all:
+            return rows
+        return dataclasses.replace(
+            rows,
+            held_out=self._real["validation"].first(self._provenance.held_out_count),
+            train=self._real["train"].first(self._provenance.train_count),
+        )
+
+    def _fake(self) -> np.ndarray:
+        rows = []
+        for begin in range(0, self._count, _PART):
+            end = min(self._count, begin + _PART)
+            rows.append(self._network.features(self._subject.pictures(begin, end)))
+            self._progress("judged pictures", end, self._count)
+        return np.concatenate(rows)
+
+    def _neighbours(self, rows: figures.Features) -> dict:
+        places, distances = scores.nearest(rows.fake[:NEIGHBOURS], rows.train)
+        numbers = self._real["train"].numbers(self._provenance.train_count)
+        _, usual = scores.nearest(rows.held_out, rows.train)
+        return {
+            "neighbours": tuple(
+                Neighbour(place, int(numbers[near]), float(distance))
+                for place, (near, distance) in enumerate(zip(places, distances, strict=True))
+            ),
+            "usual_distance": float(np.median(usual)),
+        }

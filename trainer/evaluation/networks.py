@@ -1,0 +1,216 @@
+"""Feature networks: which there are, and how pictures become what a network takes.
+
+Owns the names that `--features` knows and everything that a number depends on besides the
+pictures: network, weights, input size, resizer and the coarseness at which it looks. The
+networks themselves come from `efficientnet.py`, `inception.py`, Keras or a file.
+"""
+
+import hashlib
+import re
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.errors import ConfigError, DataError
+from trainer.evaluation import efficientnet, inception
+from trainer.gan.export import foreign_objects
+
+BATCH = 32
+INCEPTION, EFFICIENTNET = "inception", "efficientnet-lite0"
+_CHOICES = (
+    "inception, inception:FILE.pb, efficientnet-lite0, keras:NAME (of keras.applications), "
+    "FILE.keras or FILE.h5; with @16px behind it for pictures reduced to 16 px first"
+)
+_RESIZER = "bilinear, antialiased"
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """Turns pictures into rows of numbers.
+
+    Attributes:
+        name: As it stands beside every number it gives, such as `efficientnet-lite0@16px`.
+        weights_sha256: Of the weights' file, or of all weights where Keras brought them.
+        resizer: How a picture gets the network's size.
+        width: Numbers in a row.
+        coarse_px: Pictures are first reduced to this height and width; 0: they are not.
+        call: float32 `[BATCH, H, W, 3]` in 0..255 to `[BATCH, width]`.
+    """
+
+    name: str
+    weights_sha256: str
+    resizer: str
+    width: int
+    coarse_px: int
+    call: Callable[[tf.Tensor], tf.Tensor]
+
+    @property
+    def is_inception(self) -> bool:
+        """Whether its Fréchet distance is what papers call FID."""
+        return self.name == INCEPTION
+
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        """Returns float32 `[n, width]` of uint8 pictures `[n, H, W, 3]`."""
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
+            raise DataError(
+                f"pictures are {pictures.dtype} {list(pictures.shape)}",
+                expected="uint8 [n, H, W, 3]: numbers are comparable only after rounding",
+            )
+        rows = np.empty((len(pictures), self.width), np.float32)
+        for begin in range(0, len(pictures), BATCH):
+            part = pictures[begin : begin + BATCH]
+            # Always the same shape, so that a row does not depend on how many came with it.
+            full = np.zeros((BATCH, *part.shape[1:]), np.uint8)
+            full[: len(part)] = part
+            rows[begin : begin + len(part)] = self._prepared(full)[: len(part)]
+        return rows
+
+    def _prepared(self, pictures: np.ndarray) -> np.ndarray:
+        images = tf.cast(tf.constant(pictures), tf.float32)
+        if self.coarse_px:
+            images = _resize(images, self.coarse_px)
+        return self.call(images).numpy()
+
+
+def find(spec: str = "auto") -> FeatureNetwork:
+    """Returns the network of a name; see `_CHOICES`.
+
+    Args:
+        spec: `auto` takes the Inception of 2015 if its file is on this machine, else
+            EfficientNet-Lite0 if it is installed.
+
+    Raises:
+        ConfigError: No such network, or it is not to be had here.
+        DataError: Its file is not what it should be.
+    """
+    name, coarse_px = _split(spec)
+    if name == "auto":
+        name = INCEPTION if inception.here() or not efficientnet.installed() else EFFICIENTNET
+    label = f"{name}@{coarse_px}px" if coarse_px else name
+    if name == INCEPTION or name.startswith(f"{INCEPTION}:"):
+        call = inception.load(name.partition(":")[2])
+        label = label.replace(name, INCEPTION)
+        inside = "inside the graph (bilinear to 299 px, TensorFlow 1)"
+        return FeatureNetwork(label, inception.SHA256, inside, inception.WIDTH, coarse_px, call)
+    if name == EFFICIENTNET:
+        model, digest, size_px, scale = efficientnet.build(), efficientnet.sha256(), 224, (1.0, 0.0)
+    elif name.startswith("keras:"):
+        model, digest, size_px, scale = _application(name.removeprefix("keras:"))
+    elif name.endswith((".keras", ".h5")):
+        model, digest, size_px, scale = _file(Path(name))
+        label = label.replace(name, Path(name).name)
+    else:
+        raise ConfigError(f"there is no feature network {spec!r}", expected=f"one of {_CHOICES}")
+    resizer = f"{_RESIZER}, to {size_px} px"
+    return FeatureNetwork(
+        label, digest, resizer, model.output_shape[1], coarse_px, _call(model, size_px, scale)
+    )
+
+
+def _split(spec: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(?P<name>.+?)(?:@(?P<px>[0-9]{1,4})px)?", spec.strip())
+    if not match:
+        raise ConfigError("no feature network is named", expected=f"one of {_CHOICES}")
+    coarse_px = int(match["px"] or 0)
+    if match["px"] and coarse_px < 4:
+        raise ConfigError(f"{spec!r} looks at {coarse_px} px", expected="4 px or more")
+    return match["name"], coarse_px
+
+
+def _resize(images: tf.Tensor, size_px: int) -> tf.Tensor:
+    if images.shape[1] == images.shape[2] == size_px:
+        return images
+    return tf.image.resize(images, [size_px, size_px], "bilinear", antialias=True)
+
+
+def _call(model: keras.Model, size_px: int, scale: tuple[float, float]) -> Callable:
+    """One traced function of resizing, scaling and the network."""
+
+    @tf.function(reduce_retracing=True)
+    def call(images: tf.Tensor) -> tf.Tensor:
+        return model(_resize(images, size_px) * scale[0] + scale[1], training=False)
+
+    return call
+
+
+# A model, the hash of its weights, its input size and what its input is made of 0..255 by.
+_Found = tuple[keras.Model, str, int, tuple[float, float]]
+
+
+def _application(name: str) -> _Found:
+    """A network of `keras.applications`; its own preprocessing is a layer in front of it."""
+    make = getattr(keras.applications, name, None)
+    if not callable(make):
+        known = [n for n in dir(keras.applications) if n[0].isupper()]
+        raise ConfigError(f"keras.applications has no {name!r}", expected=", ".join(known))
+    size_px = 299 if name in ("InceptionV3", "InceptionResNetV2", "Xception") else 224
+    try:
+        model = make(include_top=False, pooling="avg", input_shape=(size_px, size_px, 3))
+    except Exception as error:  # what Keras raises where nothing can be downloaded
+        raise ConfigError(
+            f"the weights of {name} cannot be had: {str(error)[:200]}",
+            expected="Keras' weights in ~/.keras/models, or a way to download them",
+            remedy=f"name another: {_CHOICES}",
+        ) from error
+    prepare = sys.modules[make.__module__].preprocess_input
+    pictures = keras.Input((size_px, size_px, 3))
+    whole = keras.Model(pictures, model(keras.layers.Lambda(prepare)(pictures)))
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return whole, digest.hexdigest(), size_px, (1.0, 0.0)
+
+
+def _file(path: Path) -> _Found:
+    """A classifier or feature network that Keras saved: what its last layers judge by."""
+    if not path.is_file():
+        raise ConfigError(f"{path} is not there", expected="a .keras or .h5 file of Keras")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if zipfile.is_zipfile(path) and (foreign := foreign_objects(path)):
+        raise DataError(
+            f"{path} asks for code that is not Keras' own: {', '.join(foreign[:3])}",
+            expected="built-in layers only",
+        )
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the broken file leads it to
+        raise DataError(f"{path} is no Keras model: {str(error)[:300]}") from error
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3:
+        raise DataError(f"{path} takes {shape}", expected="pictures [n, H, W, 3]")
+    size_px = shape[1] or 224
+    return _pooled(model), digest, size_px, _scale(model)
+
+
+def _pooled(model: keras.Model) -> keras.Model:
+    """The model up to its last global pooling, else up to its last Dense layer's input."""
+    kinds = (
+        keras.layers.GlobalAveragePooling2D,
+        keras.layers.GlobalMaxPooling2D,
+    )
+    pools = [layer for layer in model.layers if isinstance(layer, kinds)]
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    output = model.output
+    if pools:
+        output = pools[-1].output
+    elif dense:
+        output = dense[-1].input
+    if len(output.shape) == 4:
+        output = keras.layers.GlobalAveragePooling2D()(output)
+    elif len(output.shape) != 2:
+        output = keras.layers.Flatten()(output)
+    return keras.Model(model.input, output)
+
+
+def _scale(model: Any) -> tuple[float, float]:
+    """0..255 as it is where a layer of the model scales; else -1..1, as most such networks want."""
+    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
+    layers = model._flatten_layers(include_self=False)
+    return (1.0, 0.0) if any(isinstance(x, kinds) for x in layers) else (1 / 127.5, -1.0)
