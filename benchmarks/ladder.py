@@ -112,6 +112,10 @@ def falls(found: list) -> list[str]:
     return wrong
 
 
+def verdict(climb: dict) -> str:
+    return "**passed**" if climb["passed"] else f"**failed** at {'; '.join(climb['wrong'])}"
+
+
 def _key(rung: Rung) -> tuple[str, str]:
     return rung.family, rung.told
 

@@ -86,7 +86,7 @@ def paler(pictures: np.ndarray, factor: float, random: np.random.Generator) -> n
     return _rounded(mean + factor * (pictures - mean))
 
 
-def fewer_modes(pool: np.ndarray, count: int, random: np.random.Generator, kept: int) -> np.ndarray:
+def fewer_modes(kept: int, pool: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
     """Pictures of some clusters only, found among small pictures: no feature network has a say."""
     px = _SMALL_PX
     small = np.stack([cv2.resize(p, (px, px), interpolation=cv2.INTER_AREA) for p in pool])
@@ -100,7 +100,7 @@ def fewer_modes(pool: np.ndarray, count: int, random: np.random.Generator, kept:
 
 
 def with_strangers(
-    pool: np.ndarray, count: int, random: np.random.Generator, share: float
+    share: float, pool: np.ndarray, count: int, random: np.random.Generator
 ) -> np.ndarray:
     """Some pictures are cats that this program draws: another kind of picture altogether."""
     pictures = pool[:count].copy()

@@ -44,6 +44,7 @@ RANKS = {
     "generate": 6,
     "inspection": 6,
     "summary": 6,
+    "evaluation": 7,
     "launch": 7,
     "cli": 8,
 }

@@ -8,6 +8,7 @@ that are measured unasked, those that need more pictures are left out with the r
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Wish:
 
     Attributes:
         metrics: Some of `figures.METRICS`; empty: all that there are enough pictures for.
-        features: Names of feature networks, see `networks.find`.
+        features: Names of feature networks, see `networks.expanded` and `networks.find`.
         count: Pictures on each side; None: as many as the real split has, at most 10,000.
         seed: Of a generator's first picture.
         split: Of the real pictures: `validation`, those held out, or `train`.
@@ -79,7 +80,7 @@ def evaluate(
     _refuse_other_size(subject, dataset)
     count = _count(subject, dataset, wish)
     results = []
-    for name in wish.features:
+    for name in networks.expanded(wish.features, dataset.size_px):
         network = networks.find(name)
         results.append(_Judge(subject, dataset, network, count, wish.split, progress).of(asked))
     about = dict(subject.about)
@@ -127,12 +128,7 @@ class _Judge:
         self._subject, self._network, self._count, self._split = subject, network, count, split
         self._progress = progress
         self._real = {
-            name: RealFeatures(
-                dataset,
-                name,
-                network,
-                lambda done, total, name=name: progress(f"{name} pictures", done, total),
-            )
+            name: RealFeatures(dataset, name, network, partial(progress, f"{name} pictures"))
             for name in SPLITS
         }
         self._provenance = Provenance(
@@ -160,10 +156,10 @@ class _Judge:
                     raise
                 left_out[metric] = f"{error.what}; needs {error.expected}"
         rows = self._rows("nearest" in possible)
-        found = {}
+        found: dict[str, figures.Figure] = {}
         for metric in possible:
             found |= figures.measure(metric, rows)
-        neighbours = self._neighbours(rows) if "nearest" in possible else {}
+        neighbours = self._neighbours(rows.fake) if "nearest" in possible else {}
         return Result(found, left_out, self._provenance, **neighbours)
 
     def _refuse_too_few(self, metric: str) -> None:
@@ -195,14 +191,16 @@ class _Judge:
             self._progress("judged pictures", end, self._count)
         return np.concatenate(rows)
 
-    def _neighbours(self, rows: figures.Features) -> dict:
-        places, distances = scores.nearest(rows.fake[:NEIGHBOURS], rows.train)
-        numbers = self._real["train"].numbers(self._provenance.train_count)
-        _, usual = scores.nearest(rows.held_out, rows.train)
+    def _neighbours(self, fake: np.ndarray) -> dict:
+        """Nearest training pictures of the first judged ones, and how far is usual."""
+        train = self._real["train"].first(self._provenance.train_count)
+        held_out = self._real["validation"].first(self._provenance.held_out_count)
+        places, distances = scores.nearest(fake[:NEIGHBOURS], train)
+        numbers = self._real["train"].numbers(len(train))
         return {
             "neighbours": tuple(
                 Neighbour(place, int(numbers[near]), float(distance))
                 for place, (near, distance) in enumerate(zip(places, distances, strict=True))
             ),
-            "usual_distance": float(np.median(usual)),
+            "usual_distance": float(np.median(scores.nearest(held_out, train)[1])),
         }

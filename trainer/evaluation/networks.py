@@ -9,7 +9,7 @@ import hashlib
 import re
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import ConfigError, DataError
-from trainer.evaluation import efficientnet, inception
+from trainer.evaluation import efficientnet, inception, scale
 from trainer.gan.export import foreign_objects
 
 BATCH = 32
@@ -79,20 +79,30 @@ class FeatureNetwork:
         return self.call(images).numpy()
 
 
-def find(spec: str = "auto") -> FeatureNetwork:
-    """Returns the network of a name; see `_CHOICES`.
+def expanded(specs: Sequence[str], size_px: int) -> tuple[str, ...]:
+    """Returns the names with `auto` replaced by what can judge pictures of a size here.
 
-    Args:
-        spec: `auto` takes the Inception of 2015 if its file is on this machine, else
-            EfficientNet-Lite0 if it is installed.
+    That is the Inception of 2015 if its file is on this machine, else EfficientNet-Lite0 if it
+    is installed, at every scale at which it has passed its ladder, or whole if at none.
+    """
+    names: list[str] = []
+    for spec in specs:
+        if spec != "auto":
+            names.append(spec)
+            continue
+        one = INCEPTION if inception.here() or not efficientnet.installed() else EFFICIENTNET
+        names += scale.passing(one, size_px) or [one]
+    return tuple(dict.fromkeys(names))
+
+
+def find(spec: str) -> FeatureNetwork:
+    """Returns the network of a name; see `_CHOICES`.
 
     Raises:
         ConfigError: No such network, or it is not to be had here.
         DataError: Its file is not what it should be.
     """
     name, coarse_px = _split(spec)
-    if name == "auto":
-        name = INCEPTION if inception.here() or not efficientnet.installed() else EFFICIENTNET
     label = f"{name}@{coarse_px}px" if coarse_px else name
     if name == INCEPTION or name.startswith(f"{INCEPTION}:"):
         call = inception.load(name.partition(":")[2])

@@ -65,7 +65,7 @@ class RealFeatures:
         if len(self._rows) < count:
             more = self._measured(len(self._rows), count)
             self._rows = np.concatenate([self._rows, more])
-            self._keep()
+            self._keep(self._rows)
         return self._rows[:count]
 
     def _measured(self, begin: int, end: int) -> np.ndarray:
@@ -100,8 +100,8 @@ class RealFeatures:
                 return rows[: self.count]
         return nothing
 
-    def _keep(self) -> None:
-        data = save({"features": self._rows})
+    def _keep(self, rows: np.ndarray) -> None:
+        data = save({"features": rows})
         for folder in self._folders():
             try:
                 folder.write(self._name, data)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trainer.errors import ConfigError
+from trainer.evaluation import scale
 from trainer.evaluation.figures import Figure
 
 FORMAT = 1
@@ -90,6 +91,14 @@ class Result:
         if name is None:
             return figure.replace("_", " ")
         return name if network == "inception" else f"{figure.replace('_', ' ')} ({network})"
+
+    def scale(self) -> list[str]:
+        """Returns what the distance compares with, a line each; see `trainer.evaluation.scale`."""
+        figure, origin = self.figures.get("kernel_distance"), self.provenance
+        if figure is None:
+            return []
+        network, weights = origin.features, origin.weights_sha256
+        return scale.told(network, weights, origin.size_px, figure.value)
 
 
 @dataclass(frozen=True)

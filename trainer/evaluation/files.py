@@ -1,0 +1,47 @@
+"""Files of an evaluation: all of it as JSON, and each picture above its nearest training picture.
+
+Owns their names and the layout of the grid.
+"""
+
+import json
+
+import numpy as np
+
+from trainer import storage
+from trainer.data.stream import open_dataset
+from trainer.evaluation.result import Evaluation, Result
+from trainer.evaluation.subjects import open_subject
+from trainer.gan import sampling
+
+FIGURES, NEAREST = "evaluation.json", "nearest.png"
+_COLUMNS = 8
+
+
+def write(found: Evaluation, out: str) -> list[str]:
+    """Writes `evaluation.json`, and `nearest.png` where neighbours were looked for.
+
+    Returns:
+        The names written.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    folder = storage.open_folder(out)
+    folder.write(FIGURES, (json.dumps(found.as_dict(), indent=1) + "\n").encode())
+    with_neighbours = next((result for result in found.results if result.neighbours), None)
+    if with_neighbours is None:
+        return [FIGURES]
+    folder.write(NEAREST, sampling.png_bytes(nearest_grid(found, with_neighbours)))
+    return [FIGURES, NEAREST]
+
+
+def nearest_grid(found: Evaluation, result: Result) -> np.ndarray:
+    """Returns uint8 `[H, W, 3]`: rows of judged pictures, below each its nearest training one."""
+    subject = open_subject(found.subject, seed=int(found.about.get("seed", 0)))
+    dataset = open_dataset(found.against, cache_mib=4096, memory_mib=0, cache_dir="")
+    judged = subject.pictures(0, len(result.neighbours))
+    near = dataset.pictures("train", [neighbour.picture for neighbour in result.neighbours])
+    rows = []
+    for begin in range(0, len(judged), _COLUMNS):
+        rows += [judged[begin : begin + _COLUMNS], near[begin : begin + _COLUMNS]]
+    return sampling.grid(np.concatenate(rows), columns=_COLUMNS)
