@@ -19,6 +19,7 @@ from trainer.callbacks.base import closing
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.data_wait import DataWait
 from trainer.callbacks.ending import Ending
+from trainer.callbacks.evaluating import Evaluating, Evaluator
 from trainer.callbacks.handover import Handover
 from trainer.callbacks.memory import is_out_of_memory
 from trainer.callbacks.metrics import Metrics
@@ -28,7 +29,7 @@ from trainer.callbacks.preemption import Preemption
 from trainer.callbacks.progress_bar import ProgressBar
 from trainer.callbacks.run_record import RunProgress
 from trainer.callbacks.sampling import Sampling, draw_missing
-from trainer.callbacks.schedule import Due, Schedule
+from trainer.callbacks.schedule import Cadence, Due, Schedule
 from trainer.callbacks.stop_requests import StopRequests
 from trainer.callbacks.tensorboard import TensorBoard
 from trainer.config import Config, to_yaml
@@ -57,6 +58,7 @@ class Context:
             parts are written and its manifest is not.
         published: Called behind the training with the step of each published checkpoint.
         row_extras: Returns more figures for a row of metrics.
+        evaluator: Measures checkpoints where the config asks for it.
         going: Returns the ranks on machines that will be taken away, as far as this one knows.
     """
 
@@ -67,6 +69,7 @@ class Context:
     before_publish: Callable[[int], None] = lambda step: None
     published: Callable[[int], None] = lambda step: None
     row_extras: Callable[[], dict[str, float]] = dict
+    evaluator: Evaluator | None = None
     going: Callable[[], set[int]] = set
 
 
@@ -145,6 +148,7 @@ class _Start:
         self._clock = TrainingClock(float(meta.get("secs", 0.0)))
         self._wait = DataWait(config.deterministic)
         self._handed_over: int | None = None
+        self._measuring: list[Evaluating] = []
         gan.steps_this_call = self._steps_this_call
 
     def _steps_this_call(self, step: int) -> int:
@@ -164,13 +168,18 @@ class _Start:
             rows.flush()
             self._context.before_publish(step)
 
+        def published(step: int) -> None:
+            self._context.published(step)
+            for callback in self._measuring:
+                callback.published(step)
+
         store = checkpoint.CheckpointStore(
             self._folder,
             self._begun.start,
             keep_last=config.checkpoint.keep_last,
             keep_every_steps=config.checkpoint.keep_every_steps,
             before_publish=before_publish,
-            published=self._context.published,
+            published=published,
         )
         total, going = self._schedule.total_steps, self._context.going
         handover = Handover(total, going, store, rows, self._meta)
@@ -245,14 +254,39 @@ class _Start:
         saving = Checkpointing(store, due, self._meta, secs, nonfinite.check, handover.due)
         # In an eager run a person may sit in the debugger: no live bar around the prompt.
         bar = [] if self._context.eager else [ProgressBar(config, self._wait.secs)]
+        self._measuring = self._evaluating(store, board)
         return [
             *bar,
             metrics,
             nonfinite,
             saving,
             samples,
+            *self._measuring,
             *board,
             RunProgress(self._folder, self._begun.start, batch),
+        ]
+
+    def _evaluating(
+        self, store: checkpoint.CheckpointStore, board: list[TensorBoard]
+    ) -> list[Evaluating]:
+        config, evaluator = self._config, self._context.evaluator
+        if evaluator is None or not config.evaluation.every_steps.value:
+            return []
+        batch = config.training.global_batch
+
+        def keep_best(step: int) -> None:
+            store.best = step
+
+        return [
+            Evaluating(
+                self._folder,
+                evaluator,
+                Cadence.of(config.evaluation.every_steps, batch, self._dataset.train_count),
+                self._schedule.total_steps,
+                batch,
+                keep_best,
+                board[0].row if board else lambda row: None,
+            )
         ]
 
     def _due(self, cadence) -> Due:

@@ -5,12 +5,12 @@ in `cluster`. Checks that need one key stand on the key; checks that need
 several are in `trainer.config.check`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from trainer.config.cluster import ClusterSettings
-from trainer.config.kinds import Count, Every, Section, Zero
+from trainer.config.kinds import Count, Every, Section, Several, Zero
 from trainer.config.learning import (
     AugmentSettings,
     EmaSettings,
@@ -85,6 +85,21 @@ class MetricsSettings(Section):
     )
 
 
+class EvaluationSettings(Section):
+    """Measuring the averaged generator against held-out pictures while it trains."""
+
+    every_steps: Every = Field(
+        Interval(0, "steps"),
+        validate_default=True,
+        description="the next checkpoint is measured after this interval; 0: never",
+    )
+    metrics: Annotated[tuple[Literal["fid", "kid", "pr", "dc", "nearest"], ...], Several] = Field(
+        ("kid",), description="what is measured; the best kid's checkpoint is kept"
+    )
+    features: str = Field("auto", description="feature networks, as for catgan evaluate --features")
+    count: Zero = Field(0, description="pictures on each side; 0: all held out, at most 10,000")
+
+
 class LogSettings(Section):
     """What is told while it trains."""
 
@@ -143,6 +158,7 @@ class Config(Section):
     checkpoint: CheckpointSettings = CheckpointSettings()
     samples: SampleSettings = SampleSettings()
     metrics: MetricsSettings = MetricsSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     log: LogSettings = LogSettings()
     cost: CostSettings = CostSettings()
     cluster: ClusterSettings = ClusterSettings()

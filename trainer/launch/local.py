@@ -10,7 +10,7 @@ import socket
 from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
-from trainer.launch import starting
+from trainer.launch import evaluators, starting
 from trainer.launch.hold import Hold, hold
 from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
@@ -66,6 +66,7 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             jit=choices["jit"],
             eager=options.eager,
             before_publish=options.before_publish,
+            evaluator=evaluators.local(config, folder.address),
         )
         result = starting.ending(
             folder,

@@ -127,7 +127,7 @@ def _trained(told: Told, config: Config, coordinator: Any, line: CheckIn, stages
         must_match(told.mark)
     from trainer import device, storage, worker
     from trainer.callbacks.stragglers import Stragglers
-    from trainer.launch import starting
+    from trainer.launch import evaluators, starting
     from trainer.launch.moved import Moved
     from trainer.launch.pointer_reports import PointerReports
     from trainer.run_folder import RunFolder
@@ -152,6 +152,7 @@ def _trained(told: Told, config: Config, coordinator: Any, line: CheckIn, stages
             before_publish=told.before_publish,
             published=reports.published,
             row_extras=_Extras(told, line),
+            evaluator=evaluators.on_ray(config, folder.address),
             going=draining_ranks,
         )
 

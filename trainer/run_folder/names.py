@@ -15,6 +15,7 @@ SAMPLES = "samples"
 LATEST_SAMPLE = "samples/latest.png"
 REAL_SAMPLE = "samples/real.png"
 METRICS = "metrics"
+EVALUATIONS = "evaluations"
 TENSORBOARD = "tensorboard"
 RAY = "ray"
 GENERATOR = "generator.keras"
@@ -24,6 +25,7 @@ LAST_STEP = 999_999_999
 
 _STEP = re.compile(r"^step-([0-9]{9})$")
 _METRICS_PART = re.compile(r"^metrics/start-([0-9]{4,})-from-([0-9]{9})-part-([0-9]{4,})\.jsonl$")
+_EVALUATION = re.compile(r"^evaluations/(step-[0-9]{9})\.json$")
 _INSIDE_RUN = re.compile(r"^(?P<run>.+)/checkpoints/(?P<step>step-[0-9]{9})(?:/manifest\.json)?/*$")
 
 
@@ -70,6 +72,17 @@ def checkpoint_folder(step: int) -> str:
 def sample(step: int) -> str:
     """Returns the name of the fixed-latent grid of a step."""
     return f"{SAMPLES}/{step_name(step)}.png"
+
+
+def evaluation(step: int) -> str:
+    """Returns the name of what was measured of a step's checkpoint."""
+    return f"{EVALUATIONS}/{step_name(step)}.json"
+
+
+def parse_evaluation(name: str) -> int | None:
+    """Returns the step of an evaluation's name, or None for another name."""
+    match = _EVALUATION.match(name)
+    return parse_step_name(match[1]) if match else None
 
 
 def start_name(number: int) -> str:

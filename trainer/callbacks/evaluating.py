@@ -1,0 +1,181 @@
+"""Measures published checkpoints beside the training.
+
+Owns which checkpoints are measured, what becomes of the answer, and which checkpoint is the
+best so far. Who measures is handed in: a process beside this one, or a task on a cluster;
+training never waits for it, but for the last one, at the end of the run.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from trainer.callbacks.base import StepCallback
+from trainer.callbacks.schedule import Cadence
+from trainer.errors import CatganError
+from trainer.run_folder import RunFolder, read_evaluations, write_evaluation
+
+_LOG = logging.getLogger("catgan")
+
+_FIGURE = "kernel_distance"
+# At the end of a run; a measurement that takes longer is given up.
+_LAST_SECS = 900.0
+_POLL_SECS = 0.2
+
+Found = dict[str, Any]
+
+
+class Job(Protocol):
+    """One measurement under way."""
+
+    def done(self) -> bool:
+        """Whether `result` returns at once."""
+
+    def result(self) -> Found:
+        """`Evaluation.as_dict`; raises CatganError where it failed."""
+
+    def cancel(self) -> None:
+        """Ends it; may be called at any time."""
+
+
+# Begins to measure the checkpoint of a step.
+Evaluator = Callable[[int], Job]
+
+
+class Evaluating(StepCallback):
+    """Has checkpoints measured, one at a time, and keeps what was found.
+
+    Args:
+        folder: The run folder.
+        evaluator: Measures.
+        cadence: The first checkpoint published so long after the last measured one is next.
+        total_steps: Of the run; its last checkpoint is always measured.
+        global_batch: Pictures a step.
+        keep_best: Told the step of the best checkpoint whenever it changes.
+        on_figures: Told a row of figures of each measured step.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        evaluator: Evaluator,
+        cadence: Cadence,
+        total_steps: int,
+        global_batch: int,
+        keep_best: Callable[[int], None],
+        on_figures: Callable[[dict[str, Any]], None] = lambda row: None,
+    ) -> None:
+        super().__init__()
+        self._folder = folder
+        self._evaluator = evaluator
+        self._cadence = cadence
+        self._total_steps, self._global_batch = total_steps, global_batch
+        self._keep_best, self._on_figures = keep_best, on_figures
+        self._last_step, self._last_secs = 0, time.monotonic()
+        self._waiting: int | None = None
+        self._job: tuple[int, Job] | None = None
+        self._warned = False
+        self._found: list[Found] = []
+
+    def begin(self, step: int) -> None:
+        """Learns what was measured before, and makes up for a last one that a kill prevented."""
+        self._found = [one for one in read_evaluations(self._folder) if one["step"] <= step]
+        self._last_step = max((one["step"] for one in self._found), default=0)
+        self._tell_best()
+        if step and self._due(step):
+            self._want(step)
+
+    def published(self, step: int) -> None:
+        """Takes note of a published checkpoint; called behind the training."""
+        if self._due(step):
+            self._want(step)
+
+    def after_call(self, step: int, logs: dict[str, Any]) -> None:
+        """Looks whether an answer has come, and asks the next question."""
+        if self._job is not None and self._job[1].done():
+            self._take()
+        if self._job is None and self._waiting is not None:
+            self._begin_next()
+
+    def end(self, step: int) -> None:
+        """Waits for the last measurement of a run that is finished; a stopped one leaves it."""
+        deadline = time.monotonic() + _LAST_SECS
+        while step >= self._total_steps and (self._job or self._waiting is not None):
+            self.after_call(step, {})
+            if time.monotonic() > deadline:
+                _LOG.warning("the last checkpoint was not measured in %.0f s", _LAST_SECS)
+                return
+            time.sleep(_POLL_SECS)
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        if self._job is not None:
+            self._job[1].cancel()
+
+    def _due(self, step: int) -> bool:
+        cadence = self._cadence
+        by_steps = cadence.every_steps and step - self._last_step >= cadence.every_steps
+        passed = time.monotonic() - self._last_secs
+        by_clock = cadence.every_secs and passed >= cadence.every_secs
+        return bool(by_steps or by_clock) or step >= self._total_steps > self._last_step
+
+    def _want(self, step: int) -> None:
+        self._waiting, self._last_step, self._last_secs = step, step, time.monotonic()
+
+    def _begin_next(self) -> None:
+        step, self._waiting = self._waiting, None
+        if step is not None:
+            self._job = (step, self._evaluator(step))
+
+    def _take(self) -> None:
+        if self._job is None:
+            return
+        (step, job), self._job = self._job, None
+        try:
+            found = job.result()
+            write_evaluation(self._folder, step, step * self._global_batch, found)
+        except CatganError as error:
+            # Figures are missing then; training has nothing to do with it.
+            told = _LOG.debug if self._warned else _LOG.warning
+            told("step %s was not measured: %s", f"{step:,}", error)
+            self._warned = True
+            return
+        self._found.append({"step": step, **found})
+        for result in found["results"]:
+            _LOG.info("step %s: %s", f"{step:,}", told_in_words(result))
+        self._on_figures({"step": step, **scalars(found)})
+        self._tell_best()
+
+    def _tell_best(self) -> None:
+        best = best_step(self._found)
+        if best is not None:
+            self._keep_best(best)
+
+
+def scalars(found: Mapping[str, Any]) -> dict[str, float]:
+    """Returns figures by names that carry their network, such as `kernel_distance/inception`."""
+    return {
+        f"{name}/{result['provenance']['features']}": figure["value"]
+        for result in found["results"]
+        for name, figure in result["figures"].items()
+    }
+
+
+def told_in_words(result: Mapping[str, Any]) -> str:
+    """Returns one line: each figure, its error, and what real pictures have."""
+    parts = []
+    for name, figure in result["figures"].items():
+        error = "" if figure["error"] is None else f" ± {figure['error']:.4f}"
+        real = "" if figure["baseline"] is None else f" (real pictures {figure['baseline']:.4f})"
+        parts.append(f"{result['labels'][name]} {figure['value']:.4f}{error}{real}")
+    return ", ".join(parts)
+
+
+def best_step(found: list[Found]) -> int | None:
+    """Returns the step of the least kernel distance among those measured as the newest was."""
+    comparable: list[tuple[float, int]] = []
+    for one in found:
+        first, newest = one["results"][0], found[-1]["results"][0]
+        if first["provenance"] == newest["provenance"] and _FIGURE in first["figures"]:
+            comparable.append((first["figures"][_FIGURE]["value"], one["step"]))
+    return min(comparable)[1] if comparable else None

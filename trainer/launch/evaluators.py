@@ -1,0 +1,167 @@
+"""Who measures checkpoints while a run trains: a process of lower priority, or a Ray task.
+
+Owns how the work gets there and back. A local process yields to training: at nice 10 it gets
+about a tenth of a core that both want (Linux's weights are 1,024 to 110), and it sees no GPU.
+It ends with whoever began it, since it listens to its standard input.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from trainer import storage
+from trainer.callbacks.evaluating import Evaluator, Found, Job
+from trainer.config import Config
+from trainer.errors import CatganError, TrainingError
+from trainer.run_folder import names
+
+NICENESS = 10
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be measured, as plain values."""
+
+    address: str
+    against: str
+    metrics: tuple[str, ...]
+    features: tuple[str, ...]
+    count: int | None
+    cache_dir: str
+
+    @classmethod
+    def of(cls, config: Config, run_address: str, step: int) -> "Task":
+        """The checkpoint of a step, measured as the config says."""
+        asked = config.evaluation
+        return cls(
+            storage.join(run_address, names.checkpoint_folder(step)),
+            config.dataset.address,
+            asked.metrics,
+            tuple(name.strip() for name in asked.features.split(",")),
+            asked.count or None,
+            config.dataset.cache_dir,
+        )
+
+    def done(self) -> Found:
+        """Measures, here and now."""
+        from trainer import quiet
+
+        quiet.import_tensorflow()
+        from trainer.evaluation.evaluate import Wish, evaluate
+
+        wish = Wish(tuple(self.metrics), tuple(self.features), self.count)
+        return evaluate(self.address, self.against, wish, cache_dir=self.cache_dir).as_dict()
+
+
+def local(config: Config, run_address: str) -> Evaluator:
+    """Returns what measures in processes of this machine."""
+    return lambda step: _Process(Task.of(config, run_address, step))
+
+
+def on_ray(config: Config, run_address: str) -> Evaluator:
+    """Returns what measures in Ray tasks of one core, wherever one is free."""
+    import ray
+
+    remote = ray.remote(num_cpus=1, max_retries=1, scheduling_strategy="SPREAD")(_measured)
+    return lambda step: _RayTask(remote.remote(Task.of(config, run_address, step)))
+
+
+def _measured(task: Task) -> Found | CatganError:
+    try:
+        return task.done()
+    except CatganError as error:
+        return error
+
+
+class _Process(Job):
+    def __init__(self, task: Task) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "trainer.launch.evaluators"],
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+        print(json.dumps(dataclasses.asdict(task)), file=self._process.stdin, flush=True)
+        self._said = ""
+        # An answer may be longer than a pipe holds.
+        self._reader = threading.Thread(target=self._read, name="evaluation", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        self._said = self._process.stdout.read() if self._process.stdout else ""
+        self._process.wait()
+
+    def done(self) -> bool:
+        return not self._reader.is_alive()
+
+    def result(self) -> Found:
+        self._reader.join()
+        try:
+            told = json.loads(self._said)
+        except ValueError:
+            raise TrainingError(
+                f"the process that measures ended with exit code {self._process.returncode}",
+                expected="figures",
+                remedy="try it by hand: catgan evaluate RUN",
+            ) from None
+        if "error" in told:
+            raise TrainingError(told["error"])
+        return told
+
+    def cancel(self) -> None:
+        self._process.kill()
+        self._reader.join()
+
+
+class _RayTask(Job):
+    def __init__(self, reference: Any) -> None:
+        self._reference = reference
+
+    def done(self) -> bool:
+        import ray
+
+        return bool(ray.wait([self._reference], timeout=0)[0])
+
+    def result(self) -> Found:
+        import ray
+
+        try:
+            found = ray.get(self._reference)
+        except ray.exceptions.RayError as error:
+            raise TrainingError(f"the task that measures failed: {error}") from error
+        if isinstance(found, CatganError):
+            raise found
+        return found
+
+    def cancel(self) -> None:
+        import ray
+
+        ray.cancel(self._reference, force=True)
+
+
+def main() -> None:
+    """Measures what standard input asks for; ends at once when that is closed."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever libraries print must not look like an answer
+    task = Task(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    found = _measured(task)
+    told = {"error": str(found)} if isinstance(found, CatganError) else found
+    print(json.dumps(told), file=out, flush=True)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
