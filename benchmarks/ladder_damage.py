@@ -1,7 +1,9 @@
 """Known damage to real pictures, in steps: the rungs of `ladder.py`.
 
 Every rung takes uint8 `[n, H, W, 3]` and gives the same; each family is ordered from little
-damage to much. Lengths in pixels are those at 64 px and grow with the pictures.
+damage to much. The first rung of a family is one that a person sees in a grid: of strangers one
+in ten, since the distance grows with the square of their share and one in twenty is lost in the
+difference between one draw of real pictures and the next.
 """
 
 from collections.abc import Callable
@@ -50,7 +52,7 @@ def rungs() -> list[Rung]:
     ]
     found += [
         Rung("strangers", f"{s:.0%} strangers", lambda p, n, r, s=s: with_strangers(p, n, r, s))
-        for s in (0.05, 0.1, 0.25, 0.5)
+        for s in (0.1, 0.2, 0.4, 0.8)
     ]
     return found
 
@@ -64,8 +66,7 @@ def _rounded(pictures: np.ndarray) -> np.ndarray:
 
 
 def blurred(pictures: np.ndarray, sigma: float, random: np.random.Generator) -> np.ndarray:
-    """Gaussian blur."""
-    sigma *= pictures.shape[1] / 64
+    """Gaussian blur, in pixels of the picture."""
     return np.stack([cv2.GaussianBlur(p, (0, 0), sigma) for p in pictures])
 
 

@@ -41,10 +41,10 @@ RANKS = {
     "callbacks": 5,
     "worker": 6,
     "debugging": 6,
-    "generate": 6,
+    "generate": 5,
     "inspection": 6,
     "summary": 6,
-    "evaluation": 7,
+    "evaluation": 6,
     "launch": 7,
     "cli": 8,
 }

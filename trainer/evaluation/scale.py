@@ -32,9 +32,7 @@ def told(network: str, weights_sha256: str, size_px: int, distance: float) -> li
     """Returns what can be said beside a kernel distance, a line each."""
     ladder = _ladder(network, weights_sha256, size_px)
     if ladder is None:
-        return [
-            f"{network} has climbed no ladder at {size_px} px: whether it can judge is not known"
-        ]
+        return [f"{network} has climbed no ladder at {size_px} px: it may be no judge"]
     if not ladder["passed"]:
         wrong = ", ".join(ladder["wrong"])
         return [f"{network} failed its ladder at {size_px} px ({wrong}): do not rely on it"]

@@ -96,8 +96,8 @@ class _Process(Job):
         self._reader.start()
 
     def _read(self) -> None:
-        self._said = self._process.stdout.read() if self._process.stdout else ""
-        self._process.wait()
+        with self._process:  # closes the pipes, standard input only when all was said
+            self._said = self._process.stdout.read() if self._process.stdout else ""
 
     def done(self) -> bool:
         return not self._reader.is_alive()

@@ -1,0 +1,180 @@
+"""`evaluate`: figures that mean something, their origin, and what is refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.callbacks import tiny_run
+from trainer.errors import ConfigError, DataError
+from trainer.evaluation.evaluate import Wish, evaluate
+from trainer.evaluation.figures import Figure
+from trainer.evaluation.result import Evaluation, Provenance, Result, refuse_unlike
+
+
+@pytest.fixture
+def judged(network_file, shared_set):
+    """Evaluates pictures against the drawn cats with the small network."""
+
+    def result(address, *metrics, **wish):
+        asked = Wish(metrics=metrics, features=(network_file,), **wish)
+        return evaluate(str(address), shared_set, asked)
+
+    return result
+
+
+def save(folder, pictures):
+    folder.mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{number:04d}.png")
+    return folder
+
+
+def value(found, name):
+    return found.results[0].figures[name].value
+
+
+def test_real_pictures_are_near_and_damaged_ones_far(judged, cats, tmp_path):
+    fresh = judged(save(tmp_path / "real", cats[:140]))
+    random = np.random.default_rng(0)
+    noisy = np.clip(cats[:140] + random.normal(0, 40, cats[:140].shape), 0, 255).astype(np.uint8)
+    damaged = judged(save(tmp_path / "noisy", noisy))
+    kid = fresh.results[0].figures["kernel_distance"]
+    assert abs(kid.value) < 5 * kid.error
+    # Other training pictures stand in the baseline, so it is alike and not the same.
+    assert abs(kid.baseline) < 5 * kid.baseline_error
+    assert value(damaged, "kernel_distance") > 10 * kid.error
+    assert value(damaged, "frechet_distance") > 3 * value(fresh, "frechet_distance")
+    assert value(damaged, "precision") < 0.9 * value(fresh, "precision")
+    assert value(damaged, "coverage") < 0.5 * value(fresh, "coverage")
+
+
+def test_copies_of_training_pictures_are_found_out(judged, cats, tmp_path):
+    copies = judged(save(tmp_path / "copies", cats[:140]), "nearest")
+    assert value(copies, "memorised_share") == 1.0
+    (result,) = copies.results
+    assert all(neighbour.distance < 1e-3 for neighbour in result.neighbours)
+    assert result.usual_distance > 10 * result.neighbours[0].distance
+    held_out = judged(save(tmp_path / "new", cats[260:400]), "nearest")
+    assert value(held_out, "memorised_share") < 0.1
+
+
+def test_one_repeated_picture_has_precision_and_no_recall(judged, cats, tmp_path):
+    found = judged(save(tmp_path / "same", np.repeat(cats[5:6], 140, axis=0)), "pr", "dc")
+    assert set(found.results[0].figures) == {"precision", "recall", "density", "coverage"}
+    assert value(found, "recall") < 0.05
+    assert value(found, "coverage") < 0.1
+
+
+def test_a_data_set_is_judged_by_its_training_pictures(judged, shared_set):
+    found = judged(shared_set, "kid")
+    assert found.about["kind"] == "data set"
+    assert found.results[0].provenance.seed is None
+    kid = found.results[0].figures["kernel_distance"]
+    assert abs(kid.value) < 5 * kid.error
+
+
+def test_a_run_is_judged_by_its_averaged_generator(judged, tmp_path):
+    tiny_run.train(tmp_path)
+    run = judged(tmp_path / "run", "kid", seed=7)
+    (step,) = {path.name for path in (tmp_path / "run" / "checkpoints").glob("*12")}
+    again = judged(tmp_path / "run" / "checkpoints" / step, "kid", seed=7)
+    other = judged(tmp_path / "run", "kid", seed=8)
+    assert value(run, "kernel_distance") == value(again, "kernel_distance")
+    assert value(run, "kernel_distance") != value(other, "kernel_distance")
+    assert run.about == {"kind": "generator", "seed": 7}
+    assert run.subject.endswith(step)
+
+
+def test_against_training_pictures_the_held_out_ones_are_the_baseline(judged, shared_set):
+    small = judged(shared_set, "kid", split="train", count=140)
+    assert small.results[0].figures["kernel_distance"].baseline is not None
+    # There are only 140 held-out pictures: no baseline of 200.
+    assert judged(shared_set, "kid", split="train", count=200).results[0].figures[
+        "kernel_distance"
+    ].baseline is None  # fmt: skip
+
+
+def test_metrics_that_nobody_asked_for_are_left_out_with_the_reason(judged, shared_set):
+    (result,) = judged(shared_set, count=120).results
+    assert "frechet_distance" in result.figures  # 24 numbers a picture: 25 pictures will do
+    (result,) = judged(shared_set, count=60).results
+    assert set(result.left_out) == {"kid", "pr", "dc"}
+    assert "100 or more" in result.left_out["kid"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "needs"),
+    [
+        ({"metrics": ("kid",), "count": 99}, "100 or more"),
+        ({"metrics": ("fid",), "count": 24}, "25 or more"),
+        ({"metrics": ("pr",), "count": 141}, "1 to 140"),
+        ({"metrics": ("kid",), "count": 0}, "1 to 140"),
+    ],
+)
+def test_too_few_pictures_are_refused_with_the_number_needed(wish, needs, network_file, shared_set):
+    with pytest.raises(DataError) as caught:
+        evaluate(shared_set, shared_set, Wish(features=(network_file,), **wish))
+    assert needs in caught.value.expected
+    assert caught.value.remedy
+
+
+def test_unknown_metrics_are_refused(network_file, shared_set):
+    with pytest.raises(ConfigError, match="is, fis"):
+        evaluate(shared_set, shared_set, Wish(("is", "fis"), (network_file,)))
+
+
+def test_pictures_of_another_size_are_refused(judged, tmp_path):
+    folder = save(tmp_path / "large", np.zeros((3, 64, 64, 3), np.uint8))
+    with pytest.raises(DataError, match="64 px"):
+        judged(folder, "kid")
+
+
+def test_a_folder_with_one_odd_picture_is_refused(judged, cats, tmp_path):
+    folder = save(tmp_path / "odd", cats[:110])
+    Image.fromarray(np.zeros((32, 40, 3), np.uint8)).save(folder / "wide.png")
+    with pytest.raises(DataError, match=r"wide\.png is 40×32|32×32"):
+        judged(folder, "kid", count=111)
+
+
+def test_a_folder_with_one_broken_picture_is_refused(judged, cats, tmp_path):
+    folder = save(tmp_path / "broken", cats[:110])
+    (folder / "cut.png").write_bytes((folder / "0001.png").read_bytes()[:90])
+    with pytest.raises(DataError, match=r"cut\.png"):
+        judged(folder, "kid", count=111)
+
+
+def test_an_empty_folder_is_refused(judged, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no run, data set or picture"):
+        judged(tmp_path / "empty", "kid")
+
+
+def test_an_evaluation_survives_json(judged, shared_set):
+    found = judged(shared_set)
+    assert Evaluation.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+
+
+def test_only_inceptions_distance_is_called_fid(judged, shared_set):
+    (result,) = judged(shared_set).results
+    assert result.label("frechet_distance") == "frechet distance (filters.keras)"
+    inception = dataclasses.replace(result.provenance, features="inception")
+    assert dataclasses.replace(result, provenance=inception).label("kernel_distance") == "KID"
+    coarse = dataclasses.replace(result.provenance, features="inception@16px")
+    assert "inception@16px" in dataclasses.replace(result, provenance=coarse).label(
+        "frechet_distance"
+    )
+
+
+ORIGIN = Provenance("n", "w", "r", 100, 0, "validation", "f", 32, 200, 100)
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Provenance)])
+def test_figures_of_unlike_origin_are_not_compared(field):
+    other = dataclasses.replace(ORIGIN, **{field: "else"})
+    alike = Result({"kernel_distance": Figure(1.0)}, {}, ORIGIN)
+    refuse_unlike([alike, alike])
+    with pytest.raises(ConfigError, match=f"{field} .* beside {field} else"):
+        refuse_unlike([alike, dataclasses.replace(alike, provenance=other)])
