@@ -8,6 +8,7 @@ difference between one draw of real pictures and the next.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -45,13 +46,11 @@ def rungs() -> list[Rung]:
         Rung("contrast", f"{f:.0%} of the contrast", _each(paler, f)) for f in (0.8, 0.6, 0.4, 0.2)
     ]
     found += [
-        Rung(
-            "modes", f"{kept} of {CLUSTERS} modes", lambda p, n, r, k=kept: fewer_modes(p, n, r, k)
-        )
+        Rung("modes", f"{kept} of {CLUSTERS} modes", partial(fewer_modes, kept))
         for kept in (6, 4, 2, 1)
     ]
     found += [
-        Rung("strangers", f"{s:.0%} strangers", lambda p, n, r, s=s: with_strangers(p, n, r, s))
+        Rung("strangers", f"{s:.0%} strangers", partial(with_strangers, s))
         for s in (0.1, 0.2, 0.4, 0.8)
     ]
     return found

@@ -45,15 +45,17 @@ class Augmentation:
         normals = draws.normal(f"augment/{purpose}/normal", step, [_NORMALS], update)
         return tf.concat([uniforms, normals], 1)
 
-    def __call__(self, images: tf.Tensor, numbers: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+    def __call__(
+        self, images: tf.Tensor, numbers: tf.Tensor | None, strength: tf.Tensor
+    ) -> tf.Tensor:
         """Returns the transformed pictures.
 
         Args:
             images: Float `[n, H, H, 3]`, in about [-1, 1]; results may leave it.
-            numbers: From `draw`, for the same rows.
+            numbers: From `draw`, for the same rows; None: the pictures stay as they are.
             strength: Probability of each transformation, scalar in [0, 1].
         """
-        if not self._kinds:
+        if not self._kinds or numbers is None:
             return images
         uniforms = tf.split(numbers, [*self._counts, -1], axis=1)
         normals = uniforms.pop()

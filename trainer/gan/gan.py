@@ -196,9 +196,17 @@ class GAN(keras.Model):
         not need it, G's pass, stands before the exchange already.
         """
         weights = [v.value for v in self.generator.trainable_variables]
+        if not with_penalty:
+            # A penalty is taken at the picture before the augmentation; without one both halves
+            # can see the same augmented pictures, and the augmentation belongs to G's pass.
+            seen_through = partial(self._augmentation, strength=values.augment_strength)
+            real_images = self._between(seen_through, real_images, rows.augment_real)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             fake_images = self._between(lambda z: self.generator(z, training=True), latents)
+            if not with_penalty:
+                fake_images = self._between(seen_through, fake_images, rows.augment_fake)
+                rows = rows.all_done()
         seen = real_images, tf.stop_gradient(fake_images), rows, values
         if self.config.training.update == "simultaneous":
             both = partial(self.halves.both, with_penalty=with_penalty)

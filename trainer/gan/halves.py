@@ -26,14 +26,18 @@ class Rows(NamedTuple):
     """What a step has drawn for its rows, besides latents.
 
     Attributes:
-        augment_real: `[n, numbers]`, for `Augmentation`; no numbers where there is none.
+        augment_real: `[n, numbers]`, for `Augmentation`; None: it is done already.
         augment_fake: The same for the generated pictures.
         mixing: `[n, 1]` in [0, 1), the real picture's share in the gradient penalty's; or `[n, 0]`.
     """
 
-    augment_real: tf.Tensor
-    augment_fake: tf.Tensor
+    augment_real: tf.Tensor | None
+    augment_fake: tf.Tensor | None
     mixing: tf.Tensor
+
+    def all_done(self) -> "Rows":
+        """The same for pictures that are augmented already."""
+        return Rows(None, None, self.mixing)
 
 
 class Judged(NamedTuple):
