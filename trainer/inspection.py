@@ -219,6 +219,7 @@ def _run(run: RunFolder) -> Inspection:
         "holder": record.holder.told() if record.holder else None,
         "starts": [start.model_dump(exclude={"token"}) for start in record.starts],
         "choices": record.choices,
+        "origin": record.origin,
         "versions": record.versions,
         "checkpoints": saved,
         "metrics_rows": len(rows),

@@ -40,6 +40,7 @@ from trainer.errors import CatganError
 from trainer.gan.build import build_gan
 from trainer.gan.export import save_generator
 from trainer.gan.gan import GAN
+from trainer.gan.state import NETWORKS, write_networks
 from trainer.run_folder import MetricsLog, RunFolder
 
 log = logging.getLogger("catgan")
@@ -127,6 +128,9 @@ def run(
         checkpoint.check_space(folder, gan.state_bytes, config.checkpoint.keep_last)
     if begun.checkpoint:
         gan.load_state(begun.checkpoint.load(), begun.first_step)
+    elif config.training.start_from:
+        origin = checkpoint.open_address(config.training.start_from, NETWORKS)
+        write_networks(gan, origin.load(NETWORKS))
     started = _Start(config, folder, dataset, begun, context, gan)
     if gan.step < config.training.steps:
         started.fit(extra_callbacks(gan))

@@ -56,6 +56,10 @@ def _dataset(facts: dict[str, Any]) -> list[str]:
     return [table_text(["", ""], rows)]
 
 
+def _begun_from(origin: dict[str, Any]) -> list[list[str]]:
+    return [["begun from", f"the networks of {origin['address']}"]] if origin else []
+
+
 def _reasons(rejected: int, reasons: dict[str, int]) -> str:
     told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
     return f"{rejected:,} files ({told})" if told else f"{rejected:,} files"
@@ -70,6 +74,7 @@ def _run(facts: dict[str, Any]) -> list[str]:
         ["fingerprint", dataset["fingerprint"]],
         ["versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())],
         ["held by", facts["holder"] or "nobody"],
+        *_begun_from(facts["origin"]),
         ["metrics", f"{facts['metrics_rows']:,} rows"],
         ["speed", _speed(facts["last_row"])],
         ["samples", f"{facts['samples']:,} pictures"],

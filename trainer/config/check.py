@@ -19,6 +19,7 @@ def _addresses(config: Config) -> None:
         "run": config.run,
         "dataset.address": config.dataset.address,
         "dataset.source": config.dataset.source,
+        "training.start_from": config.training.start_from,
     }
     for key, address in addresses.items():
         if masked(address) != address:

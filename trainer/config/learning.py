@@ -59,6 +59,9 @@ class TrainingSettings(Section):
     micro_batch: Zero = Field(
         0, description="pictures a worker computes at once; 0: its whole share"
     )
+    start_from: str = Field(
+        "", description="run or checkpoint whose networks a new run begins with; empty: drawn anew"
+    )
     update: Literal["alternating", "simultaneous"] = Field(
         "alternating", description="G's gradient from the updated D, or from the same D"
     )

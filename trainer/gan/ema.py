@@ -14,17 +14,19 @@ _RAMP = 0.05
 
 
 def decay(
-    images_seen: tf.Tensor, global_batch: int, half_life_images: float | tf.Tensor
+    images_seen: tf.Tensor | None, global_batch: int, half_life_images: float | tf.Tensor
 ) -> tf.Tensor:
     """Returns the factor of the old average for one step, float64 scalar in [0, 1).
 
     Args:
-        images_seen: Pictures seen including this step, integer scalar.
+        images_seen: Pictures seen including this step, integer scalar; None: no ramp, for an
+            average that begins with good weights.
         global_batch: Pictures in this step.
         half_life_images: Configured half-life, at this step; 0 means a plain copy.
     """
-    ramp = _RAMP * tf.cast(images_seen, tf.float64)
-    half_life = tf.minimum(tf.convert_to_tensor(half_life_images, tf.float64), ramp)
+    half_life = tf.convert_to_tensor(half_life_images, tf.float64)
+    if images_seen is not None:
+        half_life = tf.minimum(half_life, _RAMP * tf.cast(images_seen, tf.float64))
     exponent = tf.cast(global_batch, tf.float64) / tf.maximum(half_life, 1e-9)
     return tf.where(half_life > 0, tf.pow(tf.constant(0.5, tf.float64), exponent), 0.0)
 

@@ -312,8 +312,10 @@ class GAN(keras.Model):
         )
 
     def _average(self, step: tf.Tensor, values: Values) -> None:
-        batch = self.config.training.global_batch
-        beta = ema.decay((step + 1) * batch, batch, values.half_life_images)
+        training = self.config.training
+        # The ramp forgets early, bad weights; those of another run are neither.
+        ramp = None if training.start_from else (step + 1) * training.global_batch
+        beta = ema.decay(ramp, training.global_batch, values.half_life_images)
         local = self.distribution.local
         ema.update(
             [local(v) for v in self.ema_generator.variables],

@@ -15,6 +15,9 @@ from trainer.errors import CheckpointError
 if TYPE_CHECKING:
     from trainer.gan.gan import GAN
 
+NETWORKS = ("generator/", "discriminator/", "ema/")
+"""What the names of the three networks' tensors begin with."""
+
 
 def network_variables(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
     """Yields `(prefix/layer/variable, variable)` for all weights and moving statistics."""
@@ -58,13 +61,32 @@ def read_state(gan: "GAN") -> dict[str, np.ndarray]:
     return {name: np.array(variable.numpy()) for name, variable in named.items()}
 
 
+def write_networks(gan: "GAN", state: dict[str, np.ndarray]) -> None:
+    """Assigns the three networks' variables alone; optimizers stay as they are.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, or of another shape.
+    """
+    networks = {"generator": gan.generator, "discriminator": gan.discriminator}
+    networks["ema"] = gan.ema_generator
+    named = {
+        name: variable
+        for prefix, network in networks.items()
+        for name, variable in network_variables(network, prefix)
+    }
+    _assign(named, state)
+
+
 def write_state(gan: "GAN", state: dict[str, np.ndarray]) -> None:
     """Assigns every variable from `state`.
 
     Raises:
         CheckpointError: A tensor is missing, left over, or of another shape.
     """
-    named = variables(gan)
+    _assign(variables(gan), state)
+
+
+def _assign(named: dict[str, Any], state: dict[str, np.ndarray]) -> None:
     missing, extra = sorted(named.keys() - state.keys()), sorted(state.keys() - named.keys())
     shapes = [
         f"{name} is {list(state[name].shape)}, not {list(variable.shape)}"

@@ -46,13 +46,15 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
     config = starting.resolve(config, folder, resolve_precision(config.precision))
     starting.prepare_if_missing(config)
     dataset = starting.open_dataset(config)
-    choices = starting.choices(config, folder.read_record(), found)
+    record = folder.read_record()
+    choices = starting.choices(config, record, found)
+    identity = starting.identity(config, dataset.fingerprint, choices, record)
     log.info("run %s on %s, data set %s", folder.address, found.name, dataset.address)
     with StopRequests(max_mins=config.training.max_mins, should_stop=held.lost) as stops:
         held.take()
         begun = checkpoint.begin(
             folder,
-            starting.identity(config, dataset.fingerprint, choices),
+            identity,
             from_step=options.from_step,
             host=socket.gethostname(),
             versions=starting.versions(),

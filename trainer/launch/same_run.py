@@ -8,6 +8,7 @@ from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import ConfigError
+from trainer.launch.origin import unpinned_like
 from trainer.run_folder import RunFolder
 
 # A run may be found at another address, and so may its data set if its pictures are the same.
@@ -23,6 +24,7 @@ _FIXED_ON_RESUME = {
     "dataset.crop": "the pictures of a run stay the same",
     "dataset.encoding": "the pictures of a run stay the same",
     "dataset.val_fraction": "the pictures of a run stay the same",
+    "training.start_from": "it decides the first weights",
     "model.architecture": "it decides the shapes of the weights",
     "model.base_channels": "it decides the shapes of the weights",
     "model.max_channels": "it decides the shapes of the weights",
@@ -74,4 +76,6 @@ def _resolved_like(config: Config, saved: Config) -> Config:
     if not dataset.lanes:
         dataset = dataset.model_copy(update={"lanes": saved.dataset.lanes})
     precision = saved.precision if config.precision == "auto" else config.precision
-    return config.model_copy(update={"dataset": dataset, "precision": precision})
+    return unpinned_like(
+        config.model_copy(update={"dataset": dataset, "precision": precision}), saved
+    )

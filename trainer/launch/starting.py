@@ -17,6 +17,7 @@ from trainer import __version__, storage
 from trainer import config as configs
 from trainer.config import Config
 from trainer.errors import CatganError, DataError
+from trainer.launch import origin
 from trainer.run_folder import NewRun, RunFolder, RunRecord
 from trainer.storage.user_cache import user_cache_folder
 
@@ -86,8 +87,10 @@ def resolve(config: Config, folder: RunFolder, precision: str) -> Config:
     dataset = config.dataset.model_copy(update={"lanes": lanes, "address": address})
     if config.precision != "auto":
         precision = config.precision
-    return config.model_copy(
-        update={"run": folder.address, "dataset": dataset, "precision": precision}
+    return origin.pinned(
+        config.model_copy(
+            update={"run": folder.address, "dataset": dataset, "precision": precision}
+        )
     )
 
 
@@ -164,8 +167,14 @@ def choices(config: Config, record: RunRecord | None, found: Any) -> dict[str, A
     return {"jit": jit_is_faster(config)}
 
 
-def identity(config: Config, fingerprint: str, choices: dict[str, Any]) -> NewRun:
-    """Returns what a start says of its run; addresses and machines are no part of what it is."""
+def identity(
+    config: Config, fingerprint: str, choices: dict[str, Any], record: RunRecord | None
+) -> NewRun:
+    """Returns what a start says of its run; addresses and machines are no part of what it is.
+
+    Raises:
+        CatganError: `training.start_from` cannot be begun with, see `trainer.launch.origin`.
+    """
     same = config.model_copy(
         update={
             "run": "",
@@ -179,6 +188,7 @@ def identity(config: Config, fingerprint: str, choices: dict[str, Any]) -> NewRu
         dataset_fingerprint=fingerprint,
         config_hash=hashlib.sha256(configs.to_yaml(same).encode()).hexdigest()[:16],
         choices=choices,
+        origin=origin.told(config, record),
     )
 
 
@@ -186,6 +196,9 @@ def tell_where(begun: Any, config: Config) -> None:
     """Says in the log where a start goes on."""
     if begun.checkpoint:
         log.info("going on from step %s", f"{begun.first_step:,}")
+    elif config.training.start_from:
+        steps, first = config.training.steps, config.training.start_from
+        log.info("training %s steps from the networks of %s", f"{steps:,}", first)
     else:
         log.info("training %s steps from the beginning", f"{config.training.steps:,}")
 

@@ -83,6 +83,7 @@ class RunRecord(BaseModel):
         config_hash: Hash of the resolved config.
         versions: Of the newest start.
         choices: Made by measuring (jit, threads, oneDNN), used again on resume.
+        origin: Checkpoint of another run that the first weights are of; empty: drawn.
         holder: Who trains it now; None: nobody, or a program that holds no runs.
         starts: All starts, oldest first.
     """
@@ -98,6 +99,7 @@ class RunRecord(BaseModel):
     config_hash: str
     versions: dict[str, str] = Field(default_factory=dict)
     choices: dict[str, Any] = Field(default_factory=dict)
+    origin: dict[str, Any] = Field(default_factory=dict)
     holder: Holder | None = None
     starts: tuple[StartRecord, ...] = ()
 
@@ -127,6 +129,7 @@ class NewRun:
         dataset_fingerprint: Hash over what determines its pictures.
         config_hash: Hash of the resolved config.
         choices: Made by measuring. Kept from the record where the run exists.
+        origin: Of the first weights; the record of a run that exists keeps its own.
     """
 
     name: str
@@ -134,6 +137,7 @@ class NewRun:
     dataset_fingerprint: str
     config_hash: str
     choices: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_record(data: bytes, address: str) -> RunRecord:
@@ -226,7 +230,12 @@ def claimed(
 
 
 def _first(new: NewRun) -> RunRecord:
-    return RunRecord(name=new.name, dataset=_dataset(new), config_hash=new.config_hash)
+    return RunRecord(
+        name=new.name,
+        dataset=_dataset(new),
+        config_hash=new.config_hash,
+        origin=dict(new.origin),
+    )
 
 
 def _dataset(new: NewRun) -> DatasetRecord:
