@@ -69,6 +69,8 @@ OPTIONS = {
     ],
     "relativistic average": ["loss.name=relativistic_average"],
     "residual networks": ["model.architecture=resnet"],
+    "r3gan, two blocks": ["model.architecture=r3gan", "model.group_width=1", "model.expansion=4"],
+    "low-pass doubling": ["model.upsampling=low_pass"],
     "augmented, scheduled, cut": [
         "augment.kinds=[colour, translation, cutout, geometric]",
         "augment.strength=0.3 to 1 over 48",

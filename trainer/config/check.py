@@ -1,14 +1,16 @@
 """Checks that need more than one key. Pure; raises ConfigError."""
 
+import math
+
 from trainer.config.settings import Config
 from trainer.errors import ConfigError, masked
 
-_MAX_PICTURE_PX = {"dcgan": 256, "resnet": 256, "seed2018": 256}
+_MAX_PICTURE_PX = 256
 
 
 def check(config: Config) -> Config:
     """Returns the config unchanged, or raises ConfigError for the first contradiction."""
-    for rule in (_addresses, _size, _batch, _norm, _loss):
+    for rule in (_addresses, _size, _networks, _batch, _norm, _loss):
         rule(config)
     return config
 
@@ -32,12 +34,39 @@ def _addresses(config: Config) -> None:
 
 def _size(config: Config) -> None:
     size, family = config.dataset.size_px, config.model.architecture
-    low, high = (32, _MAX_PICTURE_PX[family])
+    low, high = 32, _MAX_PICTURE_PX
     if size & (size - 1) or not low <= size <= high:
         raise ConfigError(
             f"dataset.size_px={size} does not fit model.architecture={family}",
             expected=f"a power of two from {low} to {high}",
             remedy="set dataset.size_px=64 (and prepare the data set at that size)",
+        )
+
+
+def _networks(config: Config) -> None:
+    model = config.model
+    if model.upsampling != "transposed" and model.architecture != "dcgan":
+        raise ConfigError(
+            f"model.upsampling={model.upsampling} with model.architecture={model.architecture}",
+            expected="dcgan: the other families double by a fixed filter anyway, or as in 2018",
+            remedy="set model.architecture=dcgan, or leave model.upsampling out",
+        )
+    if model.architecture != "r3gan":
+        return
+    for key in ("generator_norm", "discriminator_norm"):
+        if getattr(model, key) != "none":
+            raise ConfigError(
+                f"model.{key}={getattr(model, key)} with model.architecture=r3gan",
+                expected="none: these blocks are begun so that they need no normalisation",
+                remedy=f"set model.{key}=none",
+            )
+    widths = (model.base_channels * model.expansion, model.max_channels * model.expansion)
+    if any(width % model.group_width for width in widths):
+        raise ConfigError(
+            f"model.group_width={model.group_width} does not divide {widths[0]} and {widths[1]}, "
+            "the fewest and the most channels inside a block",
+            expected="groups of the same width",
+            remedy=f"set model.group_width={math.gcd(*widths, model.group_width)}",
         )
 
 

@@ -22,13 +22,24 @@ from trainer.schedules import largest
 class ModelSettings(Section):
     """The two networks."""
 
-    architecture: Literal["dcgan", "resnet", "seed2018"] = Field(
+    architecture: Literal["dcgan", "resnet", "r3gan", "seed2018"] = Field(
         "dcgan", description="family of networks"
     )
     base_channels: int = Field(
         16, ge=1, le=1024, description="channels beside the picture; doubled at each halving"
     )
     max_channels: int = Field(512, ge=1, le=8192, description="channels at most")
+    blocks: int = Field(2, ge=1, le=64, description="residual blocks at each size (r3gan)")
+    expansion: int = Field(
+        2, ge=1, le=16, description="channels inside a block for each outside (r3gan)"
+    )
+    group_width: int = Field(
+        16, ge=1, le=1024, description="channels that one group of a 3x3 filter sees (r3gan)"
+    )
+    upsampling: Literal["transposed", "low_pass"] = Field(
+        "transposed",
+        description="how dcgan's generator doubles: low_pass leaves no checkerboard",
+    )
     latent_dim: int = Field(128, ge=1, le=8192, description="numbers in one latent vector")
     latent_distribution: Literal["normal", "uniform"] = Field(
         "normal", description="normal(0, 1) or uniform(-1, 1)"

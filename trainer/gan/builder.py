@@ -11,12 +11,21 @@ from keras import layers
 
 from trainer import seeds
 from trainer.config.learning import ModelSettings
-from trainer.gan.picture_layers import OutputLeakyReLU
+from trainer.gan.picture_layers import OutputLeakyReLU, PictureConv2DTranspose
+
+BASE_PX = 4
+"""Smallest side of a feature map in all families but that of 2018."""
 
 _LEAK = 0.2
 
 
-def he_stddev(fan_in: int) -> float:
+def halved_widths(settings: ModelSettings, size_px: int) -> list[int]:
+    """Returns the widths from the picture's size to 4 px, doubled at each halving up to a limit."""
+    halvings = int(math.log2(size_px // BASE_PX))
+    return [min(settings.max_channels, settings.base_channels * 2**i) for i in range(halvings + 1)]
+
+
+def he_stddev(fan_in: float) -> float:
     """Standard deviation that keeps a leaky ReLU's variance (He et al. 2015, eq. 10 and 14)."""
     return math.sqrt(2.0 / ((1.0 + _LEAK**2) * fan_in))
 
@@ -90,6 +99,32 @@ class Builder:
             name=self.name("project"),
         )(latents)
         return layers.Reshape((side, side, width), dtype=self.policy, name=self.name("grid"))(x)
+
+    def smoothed(self, x, name: str):
+        """The mean of each pixel, the next one, and those below; at the border of what is there."""
+        return layers.AveragePooling2D(
+            2, strides=1, padding="same", dtype=self.policy, name=self.name(name)
+        )(x)
+
+    def doubled(self, x, name: str):
+        """Twice the size, linear between pixels: no grid of overlapping kernels in it.
+
+        Odena et al. 2016, "Deconvolution and checkerboard artifacts".
+        """
+        x = layers.UpSampling2D(2, dtype=self.policy, name=self.name(name))(x)
+        return self.smoothed(x, f"{name}_smooth")
+
+    def to_picture(self, x, kernel_px: int, name: str, stddev: float):
+        """A convolution to three channels; written as a transposed one, which has a quick twin."""
+        kind = PictureConv2DTranspose if self.quick and kernel_px > 1 else layers.Conv2DTranspose
+        return kind(
+            3,
+            kernel_px,
+            padding="same",
+            kernel_initializer=self.normal(name, stddev),
+            dtype=self.policy,
+            name=self.name(name),
+        )(x)
 
     def pictures(self, x, name: str):
         """Tanh in the variables' own precision: pictures are never half precision."""

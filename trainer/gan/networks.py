@@ -14,12 +14,10 @@ import keras
 from keras import layers
 
 from trainer.config.learning import ModelSettings
-from trainer.gan.builder import Builder, he_stddev
+from trainer.gan.builder import BASE_PX, Builder, halved_widths, he_stddev
 from trainer.gan.picture_layers import PictureConv2D, PictureConv2DTranspose
+from trainer.gan.r3gan import r3gan_discriminator, r3gan_generator
 from trainer.gan.resnet import resnet_discriminator, resnet_generator
-
-# Smallest side of a feature map in the DCGAN networks.
-_DCGAN_BASE_PX = 4
 
 
 def build_generator(settings: ModelSettings, size_px: int, **options) -> keras.Model:
@@ -38,6 +36,7 @@ def build_generator(settings: ModelSettings, size_px: int, **options) -> keras.M
     body = {
         "dcgan": _dcgan_generator,
         "resnet": resnet_generator,
+        "r3gan": r3gan_generator,
         "seed2018": _seed2018_generator,
     }[settings.architecture]
     name = f"catgan_generator_{settings.latent_distribution}"
@@ -58,15 +57,15 @@ def build_discriminator(settings: ModelSettings, size_px: int, **options) -> ker
     body = {
         "dcgan": _dcgan_discriminator,
         "resnet": resnet_discriminator,
+        "r3gan": r3gan_discriminator,
         "seed2018": _seed2018_discriminator,
     }[settings.architecture]
     return keras.Model(pictures, body(build, pictures, size_px), name="discriminator")
 
 
 def dcgan_channels(settings: ModelSettings, size_px: int) -> list[int]:
-    """Returns the discriminator's widths from the picture inwards, doubled at each halving."""
-    halvings = int(math.log2(size_px // _DCGAN_BASE_PX))
-    return [min(settings.max_channels, settings.base_channels * 2**i) for i in range(halvings)]
+    """Returns the discriminator's widths from half the picture's size inwards."""
+    return halved_widths(settings, size_px // 2)
 
 
 def _dcgan_generator(build: Builder, x, size_px: int):
@@ -74,8 +73,8 @@ def _dcgan_generator(build: Builder, x, size_px: int):
     widths = dcgan_channels(settings, size_px)[::-1]
     normed = settings.generator_norm == "batch"
     kernel = build.normal("project", he_stddev(settings.latent_dim))
-    x = build.grid(x, _DCGAN_BASE_PX, widths[0], kernel)
-    side = _DCGAN_BASE_PX
+    x = build.grid(x, BASE_PX, widths[0], kernel)
+    side = BASE_PX
     for width, out in zip(widths, [*widths[1:], 3], strict=True):
         if normed:
             x = build.batch_norm(x, f"norm{side}", settings.generator_norm_momentum)
@@ -86,6 +85,8 @@ def _dcgan_generator(build: Builder, x, size_px: int):
 
 
 def _upsample(build: Builder, x, width: int, out: int, name: str):
+    if build.settings.upsampling == "low_pass":
+        return _upsample_smoothly(build, x, width, out, name)
     # At stride 2 each output pixel of a 4x4 kernel sums over 2x2 input pixels.
     fan_in = 4 * width
     stddev = he_stddev(fan_in) if out != 3 else math.sqrt(1.0 / fan_in)
@@ -96,6 +97,22 @@ def _upsample(build: Builder, x, width: int, out: int, name: str):
         strides=2,
         padding="same",
         kernel_initializer=build.normal(name, stddev),
+        dtype=build.policy,
+        name=build.name(name),
+    )(x)
+
+
+def _upsample_smoothly(build: Builder, x, width: int, out: int, name: str):
+    # Of independent numbers a mean of one, two, two or four is left: 9/16 of their variance.
+    fan_in = 9 * width * 9 / 16
+    x = build.doubled(x, f"{name}_double")
+    if out == 3:
+        return build.to_picture(x, 3, name, math.sqrt(1.0 / fan_in))
+    return layers.Conv2D(
+        out,
+        3,
+        padding="same",
+        kernel_initializer=build.normal(name, he_stddev(fan_in)),
         dtype=build.policy,
         name=build.name(name),
     )(x)

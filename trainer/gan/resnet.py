@@ -16,16 +16,7 @@ import math
 
 from keras import layers
 
-from trainer.gan.builder import Builder, he_stddev
-
-_BASE_PX = 4
-
-
-def _widths(build: Builder, size_px: int) -> list[int]:
-    """Returns the widths from the picture inwards to 4 px, doubled at each halving."""
-    halvings = int(math.log2(size_px // _BASE_PX))
-    settings = build.settings
-    return [min(settings.max_channels, settings.base_channels * 2**i) for i in range(halvings + 1)]
+from trainer.gan.builder import BASE_PX, Builder, halved_widths, he_stddev
 
 
 def resnet_generator(build: Builder, x, size_px: int):
@@ -33,23 +24,23 @@ def resnet_generator(build: Builder, x, size_px: int):
     settings = build.settings
     normed = settings.generator_norm == "batch"
     momentum = settings.generator_norm_momentum if normed else None
-    first, *others = _widths(build, size_px)[::-1]
+    first, *others = halved_widths(settings, size_px)[::-1]
     kernel = build.normal("project", he_stddev(settings.latent_dim))
-    x = _block(build, build.grid(x, _BASE_PX, first, kernel), first, "block4", momentum)
-    side = _BASE_PX
+    x = _block(build, build.grid(x, BASE_PX, first, kernel), first, "block4", momentum)
+    side = BASE_PX
     for width in others:
         side *= 2
         x = layers.UpSampling2D(2, dtype=build.policy, name=build.name(f"up{side}"))(x)
         x = _block(build, x, width, f"block{side}", momentum)
     x = _active(build, x, "out", momentum)
     stddev = math.sqrt(1.0 / (9 * x.shape[-1]))
-    return build.pictures(_convolution(build, x, 3, "out", stddev), "pictures")
+    return build.pictures(build.to_picture(x, 3, "out", stddev), "pictures")
 
 
 def resnet_discriminator(build: Builder, x, size_px: int):
     """Pictures `[n, size, size, 3]` to logits `[n, 1]`."""
     momentum = 0.99 if build.settings.discriminator_norm == "batch" else None
-    widths = _widths(build, size_px)
+    widths = halved_widths(build.settings, size_px)
     # Nothing is active yet: the variance of a picture is kept, not that of a leaky ReLU.
     x = _convolution(build, x, widths[0], "in", math.sqrt(1.0 / 27))
     side = size_px
