@@ -70,6 +70,7 @@ OPTIONS = {
     "relativistic average": ["loss.name=relativistic_average"],
     "residual networks": ["model.architecture=resnet"],
     "r3gan, two blocks": ["model.architecture=r3gan", "model.group_width=1", "model.expansion=4"],
+    "spectral, hinge": ["model.spectral_norm=true", "loss.name=hinge"],
     "low-pass doubling": ["model.upsampling=low_pass"],
     "augmented, scheduled, cut": [
         "augment.kinds=[colour, translation, cutout, geometric]",

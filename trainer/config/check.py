@@ -60,6 +60,12 @@ def _networks(config: Config) -> None:
                 expected="none: these blocks are begun so that they need no normalisation",
                 remedy=f"set model.{key}=none",
             )
+    if model.spectral_norm:
+        raise ConfigError(
+            "model.spectral_norm=true with model.architecture=r3gan",
+            expected="gradient penalties in its place: its last kernels begin at zero",
+            remedy="set model.spectral_norm=false",
+        )
     widths = (model.base_channels * model.expansion, model.max_channels * model.expansion)
     if any(width % model.group_width for width in widths):
         raise ConfigError(

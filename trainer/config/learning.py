@@ -50,6 +50,9 @@ class ModelSettings(Section):
     discriminator_norm: Literal["none", "batch"] = Field(
         "none", description="normalisation in the discriminator"
     )
+    spectral_norm: bool = Field(
+        False, description="divide D's kernels by their largest singular value"
+    )
     batch_norm: Literal["sync", "local"] = Field(
         "sync", description="statistics over all workers, or each its own (breaks W = 1)"
     )

@@ -11,7 +11,8 @@ from keras import layers
 
 from trainer import seeds
 from trainer.config.learning import ModelSettings
-from trainer.gan.picture_layers import OutputLeakyReLU, PictureConv2DTranspose
+from trainer.gan.picture_layers import OutputLeakyReLU, PictureConv2D, PictureConv2DTranspose
+from trainer.gan.spectral import SpectralConv2D, SpectralDense
 
 BASE_PX = 4
 """Smallest side of a feature map in all families but that of 2018."""
@@ -40,6 +41,10 @@ class Builder:
         policy: Keras dtype policy of the layers, e.g. `mixed_bfloat16`.
         synchronized: Whether batch norm spans all workers.
         quick: Use `picture_layers`, for a training step on a CPU; same weights, same names.
+
+    Attributes:
+        is_spectral: Whether kernels are divided by their largest singular value.
+        convolution: The kind of layer for a convolution.
     """
 
     def __init__(
@@ -58,6 +63,9 @@ class Builder:
         self.policy = keras.DTypePolicy(policy)
         self._seed = seed
         self._synchronized = synchronized
+        self.is_spectral = settings.spectral_norm and prefix == "discriminator"
+        self.convolution = SpectralConv2D if self.is_spectral else layers.Conv2D
+        self._dense = SpectralDense if self.is_spectral else layers.Dense
 
     def normal(self, name: str, stddev: float, truncated: bool = False):
         """Returns a seeded (truncated) normal initialiser."""
@@ -114,6 +122,12 @@ class Builder:
         x = layers.UpSampling2D(2, dtype=self.policy, name=self.name(name))(x)
         return self.smoothed(x, f"{name}_smooth")
 
+    @property
+    def picture_convolution(self) -> type:
+        """The kind of layer for a convolution of pictures."""
+        quick = self.quick and not self.is_spectral
+        return PictureConv2D if quick else self.convolution
+
     def to_picture(self, x, kernel_px: int, name: str, stddev: float):
         """A convolution to three channels; written as a transposed one, which has a quick twin."""
         kind = PictureConv2DTranspose if self.quick and kernel_px > 1 else layers.Conv2DTranspose
@@ -134,7 +148,7 @@ class Builder:
     def logits(self, x, name: str, initializer):
         """One logit a picture, in the variables' own precision."""
         x = layers.Flatten(dtype=self.policy, name=self.name(f"{name}_flat"))(x)
-        return layers.Dense(
+        return self._dense(
             1,
             kernel_initializer=initializer,
             dtype=self.policy.variable_dtype,

@@ -21,7 +21,7 @@ from trainer.agreement import Agreement
 from trainer.config import Config
 from trainer.config.learning import LossSettings
 from trainer.distribution import Distribution, ReplicaAdam
-from trainer.gan import ema
+from trainer.gan import ema, spectral
 from trainer.gan.augment import Augmentation
 from trainer.gan.draws import Draws, mirrored
 from trainer.gan.halves import Halves, Logs, Rows
@@ -179,6 +179,7 @@ class GAN(keras.Model):
         real_images, latents = self._real_images(images, step), self._latents(step)
         drawn = real_images, latents, self._rows(step)
         values = values_at(self.config, step, tf.as_dtype(self.discriminator.output.dtype))
+        spectral.iterate(self.discriminator, self.distribution.local)
         if self.config.training.micro_batch:
             logs = self._step_in_parts(*drawn, values, with_penalty, say)
         else:

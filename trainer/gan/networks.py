@@ -15,7 +15,7 @@ from keras import layers
 
 from trainer.config.learning import ModelSettings
 from trainer.gan.builder import BASE_PX, Builder, halved_widths, he_stddev
-from trainer.gan.picture_layers import PictureConv2D, PictureConv2DTranspose
+from trainer.gan.picture_layers import PictureConv2DTranspose
 from trainer.gan.r3gan import r3gan_discriminator, r3gan_generator
 from trainer.gan.resnet import resnet_discriminator, resnet_generator
 
@@ -123,7 +123,7 @@ def _dcgan_discriminator(build: Builder, x, size_px: int):
     side, fan = size_px, 3
     for width in dcgan_channels(settings, size_px):
         side //= 2
-        kind = PictureConv2D if build.quick and fan == 3 else layers.Conv2D
+        kind = build.picture_convolution if fan == 3 else build.convolution
         x = kind(
             width,
             4,
@@ -171,7 +171,7 @@ def _seed2018_discriminator(build: Builder, x, size_px: int):
     for index, (width, stride) in enumerate(
         [(base, 2), (2 * base, 2), (4 * base, 2), (8 * base, 1), (16 * base, 2)], 1
     ):
-        kind = PictureConv2D if build.quick and index == 1 else layers.Conv2D
+        kind = build.picture_convolution if index == 1 else build.convolution
         x = kind(
             width,
             5,

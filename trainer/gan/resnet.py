@@ -59,7 +59,9 @@ def _block(build: Builder, x, width: int, name: str, momentum: float | None):
     branch = _active(build, x, f"{name}_1", momentum)
     branch = _convolution(build, branch, width, f"{name}_1", he_stddev(9 * came))
     branch = _active(build, branch, f"{name}_2", momentum)
-    branch = _convolution(build, branch, width, f"{name}_2", 0.0)
+    # What is divided by its largest singular value cannot begin at zero.
+    last = he_stddev(9 * width) if build.is_spectral else 0.0
+    branch = _convolution(build, branch, width, f"{name}_2", last)
     if came != width:
         stddev = math.sqrt(1.0 / came)
         x = _convolution(build, x, width, f"{name}_skip", stddev, kernel_px=1, bias=False)
@@ -75,7 +77,7 @@ def _active(build: Builder, x, name: str, momentum: float | None):
 def _convolution(
     build: Builder, x, width: int, name: str, stddev: float, *, kernel_px: int = 3, bias=True
 ):
-    return layers.Conv2D(
+    return build.convolution(
         width,
         kernel_px,
         padding="same",

@@ -28,6 +28,7 @@ _SAME = (
     "model.latent_distribution",
     "model.generator_norm",
     "model.discriminator_norm",
+    "model.spectral_norm",
     "model.picture_scale",
 )
 

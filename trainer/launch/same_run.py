@@ -36,6 +36,7 @@ _FIXED_ON_RESUME = {
     "model.latent_distribution": "the networks have learned this one",
     "model.generator_norm": "it decides which weights there are",
     "model.discriminator_norm": "it decides which weights there are",
+    "model.spectral_norm": "it decides which weights there are",
     "model.picture_scale": "the networks have learned this one",
 }
 
