@@ -73,7 +73,7 @@ def _recorded(gan) -> dict[str, dict[int, np.ndarray]]:
     import tensorflow as tf
 
     seen: dict[str, dict[int, np.ndarray]] = {"pictures": {}, "latents": {}}
-    real_images, latents = gan._real_images, gan._latents
+    real_images, latents = gan.inputs.real_images, gan.inputs.latents
 
     def noted(name, tensor, step):
         def write(array, step):
@@ -83,8 +83,8 @@ def _recorded(gan) -> dict[str, dict[int, np.ndarray]]:
         tf.numpy_function(write, [tensor, step], tf.int64)
         return tensor
 
-    gan._real_images = lambda images, step: noted("pictures", real_images(images, step), step)
-    gan._latents = lambda step: noted("latents", latents(step), step)
+    gan.inputs.real_images = lambda images, step: noted("pictures", real_images(images, step), step)
+    gan.inputs.latents = lambda step: noted("latents", latents(step), step)
     return seen
 
 

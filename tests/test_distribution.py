@@ -51,6 +51,11 @@ QUICK = {
         "augment.strength=0.2 to 0.8",
         "training.steps=20",
     ],
+    "two updates of D, spectral": [
+        "training.discriminator_updates=2",
+        "model.spectral_norm=true",
+        "loss.name=hinge",
+    ],
     "R1": ["loss.r2_weight=0"],
     "R1, compiled": ["loss.r2_weight=0", "jit=true"],
     "float32": ["precision=float32"],

@@ -208,7 +208,7 @@ def _addresses(config: Config, manifest: Manifest | None) -> Addresses:
 
 def _worker_rows(config: Config) -> list[np.ndarray]:
     batch, workers = config.training.global_batch, config.cluster.max_workers
-    lanes = config.dataset.lanes or default_lanes(batch, workers)
+    lanes = config.dataset.lanes or default_lanes(config.training.update_batch, workers)
     return [rows_of(rank, workers, lanes, batch) for rank in range(workers)]
 
 

@@ -42,7 +42,7 @@ class OurNoise:
         self._gan = gan
 
     def latents(self, step):
-        return self._gan._latents(step)
+        return self._gan.inputs.latents(step)
 
     def flips(self, step):
         return self._gan.draws.uniform("flip", step) < 0.5

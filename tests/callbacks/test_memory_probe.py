@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from trainer import config as configs
 from trainer.callbacks import memory_probe
-from trainer.gan.gan import GAN
+from trainer.gan.inputs import Inputs
 
 SMALL = ["dataset.size_px=32", "model.base_channels=1", "training.global_batch=8"]
 
@@ -15,15 +15,15 @@ def memory_for(monkeypatch):
     """Lets a network see at most so many pictures at once, as a small device would."""
 
     def limit(most):
-        original = GAN._real_images
+        original = Inputs.real_images
 
         def real_images(self, images, step):
-            at_once = self.config.training.micro_batch or images.shape[0]
+            at_once = self._config.training.micro_batch or images.shape[0]
             if at_once > most:
                 raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
             return original(self, images, step)
 
-        monkeypatch.setattr(GAN, "_real_images", real_images)
+        monkeypatch.setattr(Inputs, "real_images", real_images)
 
     return limit
 

@@ -19,7 +19,7 @@ def _changed(before, after):
 
 def _drawn(gan):
     step = tf.constant(0, tf.int64)
-    return gan._rows(step), values_at(gan.config, step, tf.float64)
+    return gan.inputs.rows(step), values_at(gan.config, step, tf.float64)
 
 
 NORMS = ["model.generator_norm=batch", "model.discriminator_norm=batch"]
@@ -29,8 +29,8 @@ NORMS = ["model.generator_norm=batch", "model.discriminator_norm=batch"]
 def test_discriminators_half_leaves_every_bit_of_the_generator(small, pictures, overrides):
     gan = build_gan(small(*overrides), run_eagerly=True)
     before = gan.state()
-    real = gan._real_images(tf.constant(pictures[0]), tf.constant(0, tf.int64))
-    fake = tf.stop_gradient(gan.generator(gan._latents(tf.constant(0, tf.int64))))
+    real = gan.inputs.real_images(tf.constant(pictures[0]), tf.constant(0, tf.int64))
+    fake = tf.stop_gradient(gan.generator(gan.inputs.latents(tf.constant(0, tf.int64))))
     gradients, logs = gan.halves.discriminator_half(real, fake, *_drawn(gan), True)
     gan._update(gan.discriminator_optimizer, gan.d_scale, gradients, logs)
     changed = _changed(before, gan.state())
@@ -42,7 +42,7 @@ def test_discriminators_half_leaves_every_bit_of_the_generator(small, pictures, 
 def test_generators_half_leaves_every_bit_of_the_discriminator(small, pictures, overrides):
     gan = build_gan(small(*overrides), run_eagerly=True)
     step = tf.constant(0, tf.int64)
-    real, latents = gan._real_images(tf.constant(pictures[0]), step), gan._latents(step)
+    real, latents = gan.inputs.real_images(tf.constant(pictures[0]), step), gan.inputs.latents(step)
     before = gan.state()
     weights = [v.value for v in gan.generator.trainable_variables]
     with tf.GradientTape() as tape:
@@ -77,7 +77,10 @@ def test_one_generator_pass_equals_two(small, pictures, train):
     gan, other = build_gan(config, run_eagerly=True), build_gan(config, run_eagerly=True)
     train(gan, pictures[:1])
     step = tf.constant(0, tf.int64)
-    real, latents = other._real_images(tf.constant(pictures[0]), step), other._latents(step)
+    real, latents = (
+        other.inputs.real_images(tf.constant(pictures[0]), step),
+        other.inputs.latents(step),
+    )
     g, d = other.generator, other.discriminator
     with tf.GradientTape() as tape:
         margin = d(real, training=True) - d(g(latents, training=True), training=True)
@@ -220,9 +223,9 @@ def test_a_foreign_state_is_refused_by_name(small):
 def test_pictures_are_scaled_and_flipped_by_draw(small, pictures):
     step = tf.constant(5, tf.int64)
     plain = build_gan(small("dataset.flip=false", "model.picture_scale=0.5"))
-    real = plain._real_images(tf.constant(pictures[0]), step).numpy()
+    real = plain.inputs.real_images(tf.constant(pictures[0]), step).numpy()
     np.testing.assert_allclose(real, (pictures[0] / 127.5 - 1) * 0.5, atol=1e-12)
-    flipped = build_gan(small())._real_images(tf.constant(pictures[0]), step).numpy()
+    flipped = build_gan(small()).inputs.real_images(tf.constant(pictures[0]), step).numpy()
     turned = [not np.allclose(flipped[i], 2 * real[i]) for i in range(6)]
     assert any(turned)
     for index, turn in enumerate(turned):

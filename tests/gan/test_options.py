@@ -111,3 +111,38 @@ def test_options_in_half_precision(small, pictures, train, name):
     half = train(build_gan(small(*OPTIONS[name], "precision=bfloat16")), pictures[:2])
     for figure in ("d_loss", "g_loss", *(f for f in exact if "penalty" in f)):
         assert half[figure] == pytest.approx(exact[figure], rel=0.05, abs=0.02), figure
+
+
+def test_several_updates_of_d_have_pictures_of_their_own(small, pictures, train):
+    """One step with three updates of two pictures is three steps of two, G waiting for the last."""
+    keys = ["dataset.flip=false", "loss.r1_weight=0", "loss.r2_weight=0"]
+    many = build_gan(small(*keys, "training.discriminator_updates=3"))
+    latents = many.inputs.latents(tf.constant(0, tf.int64)).numpy()
+    one = build_gan(small(*keys, "training.global_batch=2", "generator_optimizer.rate=1e-30"))
+    for part in range(3):
+        own = tf.constant(latents[2 * part : 2 * part + 2])
+        one.inputs.latents = lambda step, own=own: own
+        train(one, pictures[:1, 2 * part : 2 * part + 2], first=part)
+    train(many, pictures[:1])
+    assert_close(arrays(one, "discriminator"), arrays(many, "discriminator"), 1e-9)
+    assert int(many.generator_optimizer.iterations) == 1
+    assert int(many.discriminator_optimizer.iterations) == 3
+
+
+def test_several_updates_of_d_move_gs_statistics_once(small, pictures, train):
+    keys = ["model.generator_norm=batch", "training.discriminator_updates=3"]
+    gan = build_gan(small(*keys, "model.generator_norm_momentum=0.5"))
+    begun = arrays(gan, "generator/")
+    train(gan, pictures[:1])
+    moved = arrays(gan, "generator/")
+    name = next(name for name in moved if name.endswith("moving_variance"))
+    # Half of what it began with is left after one move, an eighth after three.
+    assert (moved[name] > 0.49 * begun[name]).all()
+
+
+def test_several_updates_compiled_and_over_calls(small, pictures, train):
+    keys = ["training.discriminator_updates=2", "model.spectral_norm=true"]
+    plain, compiled = build_gan(small(*keys)), build_gan(small(*keys), jit=True)
+    train(plain, pictures[:3])
+    train(compiled, pictures[:3])
+    assert_close(arrays(plain, "generator", "ema"), arrays(compiled, "generator", "ema"), 1e-6)

@@ -10,7 +10,7 @@ _MAX_PICTURE_PX = 256
 
 def check(config: Config) -> Config:
     """Returns the config unchanged, or raises ConfigError for the first contradiction."""
-    for rule in (_addresses, _size, _networks, _batch, _norm, _loss):
+    for rule in (_addresses, _size, _networks, _batch, _updates, _norm, _loss):
         rule(config)
     return config
 
@@ -73,6 +73,27 @@ def _networks(config: Config) -> None:
             "the fewest and the most channels inside a block",
             expected="groups of the same width",
             remedy=f"set model.group_width={math.gcd(*widths, model.group_width)}",
+        )
+
+
+def _updates(config: Config) -> None:
+    training, lanes = config.training, config.dataset.lanes or 1
+    updates = training.discriminator_updates
+    if updates == 1:
+        return
+    if training.update == "simultaneous" or training.micro_batch:
+        key = "update=simultaneous" if training.update == "simultaneous" else "micro_batch"
+        raise ConfigError(
+            f"training.discriminator_updates={updates} with training.{key}",
+            expected="alternating updates of a worker's whole share",
+            remedy="leave one of them out; smaller updates also need less memory",
+        )
+    if training.global_batch % (updates * lanes):
+        raise ConfigError(
+            f"training.global_batch={training.global_batch} cannot be dealt to "
+            f"{updates} updates of D" + (f" and {lanes} lanes" if lanes > 1 else ""),
+            expected=f"a multiple of {updates * lanes}: each update has pictures of its own",
+            remedy=f"set training.global_batch={updates * training.global_batch}",
         )
 
 

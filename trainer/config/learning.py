@@ -79,10 +79,18 @@ class TrainingSettings(Section):
     update: Literal["alternating", "simultaneous"] = Field(
         "alternating", description="G's gradient from the updated D, or from the same D"
     )
+    discriminator_updates: int = Field(
+        1, ge=1, le=64, description="updates of D for each of G; they share a step's pictures"
+    )
     steps_per_call: Count = Field(1, description="steps run for one call from Python")
     max_mins: float = Field(
         0, ge=0, allow_inf_nan=False, description="stop cleanly after so many minutes; 0: never"
     )
+
+    @property
+    def update_batch(self) -> int:
+        """Pictures of one update of D, over all workers."""
+        return self.global_batch // self.discriminator_updates
 
     @property
     def images(self) -> int:

@@ -20,11 +20,12 @@ import tensorflow as tf
 from trainer.agreement import Agreement
 from trainer.config import Config
 from trainer.config.learning import LossSettings
-from trainer.distribution import Distribution, ReplicaAdam
+from trainer.distribution import WAITED, Distribution, ReplicaAdam
 from trainer.gan import ema, spectral
 from trainer.gan.augment import Augmentation
-from trainer.gan.draws import Draws, mirrored
-from trainer.gan.halves import Halves, Logs, Rows
+from trainer.gan.draws import Draws
+from trainer.gan.halves import Halves, Logs
+from trainer.gan.inputs import Inputs, Rows
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
 from trainer.gan.runner import SAID, StepRunner
@@ -87,10 +88,17 @@ class GAN(keras.Model):
         self.last_penalties = tf.Variable(zeros, trainable=False, name="last_penalties")
         self.first_nonfinite_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._augmentation = Augmentation(config.augment.kinds)
+        self.inputs = Inputs(
+            config,
+            draws,
+            self._augmentation,
+            discriminator.input.dtype,
+            generator.input.dtype,
+        )
         self.halves = Halves(
             discriminator,
             config.loss,
-            config.training.global_batch,
+            config.training.update_batch,
             self.d_scale,
             self.g_scale,
             self._augmentation,
@@ -176,16 +184,29 @@ class GAN(keras.Model):
         """
         images, step, *said = data
         say: Logs = {SAID: said[0]} if said else {}
-        real_images, latents = self._real_images(images, step), self._latents(step)
-        drawn = real_images, latents, self._rows(step)
+        inputs = self.inputs
+        drawn = inputs.real_images(images, step), inputs.latents(step), inputs.rows(step)
         values = values_at(self.config, step, tf.as_dtype(self.discriminator.output.dtype))
+        *early, last = inputs.dealt(*drawn)
+        waits = [self._discriminator_alone(*part, values, with_penalty) for part in early]
         spectral.iterate(self.discriminator, self.distribution.local)
-        if self.config.training.micro_batch:
-            logs = self._step_in_parts(*drawn, values, with_penalty, say)
-        else:
-            logs = self._step_at_once(*drawn, values, with_penalty, say)
+        whole = self._step_in_parts if self.config.training.micro_batch else self._step_at_once
+        logs = whole(*last, values, with_penalty, say)
+        for name in [name for name in logs if name.startswith(WAITED)]:
+            logs[name] += sum(waited[name] for waited in waits if name in waited)
         self._average(step, values)
         return self._figures(logs, step)
+
+    def _discriminator_alone(
+        self, real_images, latents, rows: Rows, values: Values, with_penalty: bool
+    ) -> Logs:
+        """An update of D that none of G follows. G's moving statistics move once a step only."""
+        spectral.iterate(self.discriminator, self.distribution.local)
+        with keras.StatelessScope():
+            fake_images = self._between(lambda z: self.generator(z, training=True), latents)
+        half = partial(self.halves.discriminator_half, with_penalty=with_penalty)
+        gradients, logs = self._between(half, real_images, fake_images, rows, values)
+        return self._update_d(gradients, logs, values)
 
     def _step_at_once(
         self, real_images, latents, rows: Rows, values: Values, with_penalty: bool, say: Logs
@@ -287,30 +308,6 @@ class GAN(keras.Model):
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
         optimizer.apply_where(finite, gradients)
         scale.update(finite)
-
-    def _real_images(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """uint8 `[n, H, W, 3]` to the networks' range and precision, flipped by draw."""
-        dtype = self.discriminator.input.dtype
-        scale = self.config.model.picture_scale
-        if self.config.dataset.flip:
-            images = mirrored(images, self.draws.uniform("flip", step) < 0.5)
-        return tf.cast(images, dtype) * (scale / 127.5) - scale
-
-    def _latents(self, step: tf.Tensor) -> tf.Tensor:
-        model = self.config.model
-        if model.latent_distribution == "uniform":
-            latents = self.draws.uniform("latents", step, [model.latent_dim], low=-1.0)
-        else:
-            latents = self.draws.normal("latents", step, [model.latent_dim])
-        return tf.cast(latents, self.generator.input.dtype)
-
-    def _rows(self, step: tf.Tensor) -> Rows:
-        has_mixing = largest(self.config.loss.gradient_penalty_weight) > 0
-        return Rows(
-            self._augmentation.draw(self.draws, "real", step),
-            self._augmentation.draw(self.draws, "fake", step),
-            self.draws.uniform("gradient_penalty", step, [int(has_mixing)]),
-        )
 
     def _average(self, step: tf.Tensor, values: Values) -> None:
         training = self.config.training

@@ -14,30 +14,13 @@ import tensorflow as tf
 
 from trainer.config.learning import LossSettings
 from trainer.gan.augment import Augmentation
+from trainer.gan.inputs import Rows
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.losses import Loss, build_loss, one_lipschitz_rows, squared_gradient_rows
 from trainer.gan.values import Values
 from trainer.schedules import largest
 
 Logs = dict[str, tf.Tensor]
-
-
-class Rows(NamedTuple):
-    """What a step has drawn for its rows, besides latents.
-
-    Attributes:
-        augment_real: `[n, numbers]`, for `Augmentation`; None: it is done already.
-        augment_fake: The same for the generated pictures.
-        mixing: `[n, 1]` in [0, 1), the real picture's share in the gradient penalty's; or `[n, 0]`.
-    """
-
-    augment_real: tf.Tensor | None
-    augment_fake: tf.Tensor | None
-    mixing: tf.Tensor
-
-    def all_done(self) -> "Rows":
-        """The same for pictures that are augmented already."""
-        return Rows(None, None, self.mixing)
 
 
 class Judged(NamedTuple):
@@ -58,7 +41,7 @@ class Halves:
     Args:
         discriminator: Pictures `[n, H, W, 3]` to logits `[n, 1]`.
         settings: The `loss` section.
-        global_batch: What sums over rows are divided by.
+        update_batch: Rows of an update over all workers, which sums are divided by.
         d_scale: Loss scale of the discriminator's loss.
         g_scale: Loss scale of the generator's loss.
         augmentation: What the discriminator sees its pictures through.
@@ -69,7 +52,7 @@ class Halves:
         self,
         discriminator: keras.Model,
         settings: LossSettings,
-        global_batch: int,
+        update_batch: int,
         d_scale: LossScale,
         g_scale: LossScale,
         augmentation: Augmentation,
@@ -78,7 +61,7 @@ class Halves:
         self._discriminator = discriminator
         self._settings = settings
         self._loss: Loss = build_loss(settings)
-        self._global_batch = global_batch
+        self._update_batch = update_batch
         self._d_scale = d_scale
         self._g_scale = g_scale
         self._augmentation = augmentation
@@ -196,7 +179,7 @@ class Halves:
         logs["d_real_logit"] = self._mean(real.logits)
         logs["d_fake_logit"] = self._mean(fake.logits)
         for name, penalty in penalties.items():
-            logs[name] = penalty / self._global_batch
+            logs[name] = penalty / self._update_batch
             loss += self._settings.penalty_every_steps * logs[name]
         return loss, logs
 
@@ -204,7 +187,7 @@ class Halves:
         return self._mean(self._loss.generator(real_logits, fake_logits, self._batch_mean))
 
     def _mean(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(rows) / self._global_batch
+        return tf.reduce_sum(rows) / self._update_batch
 
     def _batch_mean(self, rows: tf.Tensor) -> tf.Tensor:
-        return self._sum_over_workers(tf.reduce_sum(rows)) / self._global_batch
+        return self._sum_over_workers(tf.reduce_sum(rows)) / self._update_batch

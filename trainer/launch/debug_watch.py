@@ -53,8 +53,8 @@ class Watch:
         """Puts the hooks in place."""
         gan, halves = self._gan, self._gan.halves
         self._hook(gan, "train_step", self._whole_step)
-        self._hook(gan, "_real_images", self._part("real pictures"))
-        self._hook(gan, "_latents", self._part("latents"))
+        self._hook(gan.inputs, "real_images", self._part("real pictures"))
+        self._hook(gan.inputs, "latents", self._part("latents"))
         self._hook(gan.generator, "call", self._generator)
         self._hook(gan.discriminator, "call", self._discriminator)
         self._hook(halves, "_judge", self._judge)

@@ -141,8 +141,8 @@ def _decoded(folder: storage.Folder, manifest: Manifest) -> tuple[int, ...]:
 
 
 def _lanes(config: Config, shards: int) -> Iterator[Finding]:
-    workers, batch = config.cluster.max_workers, config.training.global_batch
-    lanes = config.dataset.lanes or default_lanes(batch, workers)
+    workers = config.cluster.max_workers
+    lanes = config.dataset.lanes or default_lanes(config.training.update_batch, workers)
     if workers > 1 and shards < lanes:
         yield warning(
             "lanes",

@@ -73,8 +73,9 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
 
 def refuse_too_many_workers(config: Config) -> None:
     """Raises ConfigError where the batch or the lanes leave a worker without work."""
-    most, batch = config.cluster.max_workers, config.training.global_batch
-    check_world_size(most, config.dataset.lanes or default_lanes(batch, most), batch)
+    most, training = config.cluster.max_workers, config.training
+    lanes = config.dataset.lanes or default_lanes(training.update_batch, most)
+    check_world_size(most, lanes, training.global_batch)
 
 
 class _Driver:

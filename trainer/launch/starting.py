@@ -81,7 +81,7 @@ def resolve(config: Config, folder: RunFolder, precision: str) -> Config:
     from trainer.data import order
 
     lanes = config.dataset.lanes or order.default_lanes(
-        config.training.global_batch, config.cluster.max_workers
+        config.training.update_batch, config.cluster.max_workers
     )
     address = storage.open_folder(config.dataset.address).address
     dataset = config.dataset.model_copy(update={"lanes": lanes, "address": address})
