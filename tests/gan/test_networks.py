@@ -211,3 +211,47 @@ def _seen(architecture, policy, quick):
     names = ["pictures", "logits", "slope", *(v.path.split("/", 1)[-1] for v in weights)]
     arrays = [np.asarray(x, np.float64) for x in (pictures, logits, slope, *gradients)]
     return dict(zip(names, arrays, strict=True))
+
+
+def test_grouped_convolutions_are_keras_own():
+    """Values, and both gradients, as the built-in layer has them."""
+    import tensorflow as tf
+    from keras import layers
+
+    from trainer.gan.grouped import GroupedConv2D
+
+    inputs = tf.constant(np.random.default_rng(0).standard_normal((2, 6, 6, 8)), tf.float32)
+    ours, theirs = (
+        kind(12, 3, padding="same", groups=4, kernel_initializer="glorot_uniform")
+        for kind in (GroupedConv2D, layers.Conv2D)
+    )
+    found = []
+    ours.build(inputs.shape)
+    theirs.build(inputs.shape)
+    theirs.set_weights(ours.get_weights())
+    for layer in (ours, theirs):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                loss = tf.reduce_sum(tf.sin(layer(inputs)))
+            slope = inner.gradient(loss, inputs)
+            penalty = tf.reduce_sum(tf.square(slope))
+        found.append([loss, slope, outer.gradient(penalty, layer.kernel.value)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_saved_r3gan_generator_opens_in_plain_keras(tmp_path):
+    import keras
+
+    from trainer import storage
+    from trainer.gan.export import foreign_objects, save_generator
+
+    settings = ModelSettings(architecture="r3gan", base_channels=2, group_width=2, latent_dim=4)
+    generator = build_generator(settings, 32)
+    save_generator(generator, storage.open_folder(str(tmp_path)))
+    path = tmp_path / "generator.keras"
+    assert not foreign_objects(path)
+    latents = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
+    opened = keras.saving.load_model(path, compile=False)
+    np.testing.assert_allclose(opened(latents), generator(latents), rtol=1e-4, atol=1e-5)

@@ -75,7 +75,7 @@ def save_generator(generator: keras.Model, folder: Folder, picture_scale: float 
         picture_scale: Divided out, so that the saved model draws in [-1, 1].
     """
     # Built layers hold mirrored variables under several workers; a clone holds plain ones.
-    plain = keras.models.clone_model(generator)
+    plain = keras.models.clone_model(generator, clone_function=_built_in)
     plain.set_weights(generator.get_weights())
     if picture_scale != 1.0:
         pictures = keras.layers.Rescaling(1.0 / picture_scale, name="full_range")(plain.output)
@@ -84,3 +84,9 @@ def save_generator(generator: keras.Model, folder: Folder, picture_scale: float 
         path = Path(scratch) / names.GENERATOR
         plain.save(path)
         folder.upload(names.GENERATOR, path)
+
+
+def _built_in(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A new layer like it, of Keras' own kind where it only stands in for one."""
+    kind = getattr(layer, "stands_for", type(layer))
+    return kind.from_config(layer.get_config())

@@ -19,6 +19,7 @@ import math
 from keras import layers
 
 from trainer.gan.builder import BASE_PX, Builder, halved_widths, he_stddev
+from trainer.gan.grouped import GroupedConv2D
 
 # Convolutions of a branch, of which Fixup's scale depends.
 _BRANCH_LAYERS = 3
@@ -88,7 +89,7 @@ def _block(build: Builder, x, width: int, name: str, scale: float):
     inner = width * settings.expansion
     branch = _pointwise(build, x, inner, f"{name}_1", scale * he_stddev(width), bias=True)
     branch = build.leaky(branch, f"{name}_1_leaky")
-    branch = layers.Conv2D(
+    branch = GroupedConv2D(
         inner,
         3,
         padding="same",
