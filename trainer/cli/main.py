@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, Door]] = {
     },
     "Results": {
         "generate": Door("generate", "generate", "Draw pictures with a trained generator."),
+        "outliers": Door("outliers", "outliers", "Find training pictures unlike the others."),
         "inspect": Door("inspect", "inspect", "Say what is at an address, and if it is whole."),
         "verify-resume": Door(
             "verify_resume", "verify_resume", "Show that a resumed run equals an unbroken one."
