@@ -72,10 +72,10 @@ LAST = "checkpoints/step-000000800"
 
 def test_most_strangers_are_among_the_worst_and_the_list_leaves_them_out(mixed, tmp_path):
     found = find(mixed, tmp_path / "out", count=STRANGERS)
-    strange = [o.name for o in found.outliers if o.name.startswith("strangers/")]
-    print(len(strange), strange)
-    # By chance it would be two.
-    assert len(strange) >= STRANGERS // 2, strange
+    strange = {int(o.name[10:-4]) for o in found.outliers if o.name.startswith("strangers/")}
+    # By chance it would be two. Inverted cats are not counted: at 32 px they are cats of
+    # another colour.
+    assert len({number for number in strange if number % 4 != 1}) > STRANGERS * 3 // 8, strange
     scores = [outlier.score for outlier in found.outliers]
     assert scores == sorted(scores, reverse=True)
     assert len(found.checkpoints) == 8
