@@ -71,6 +71,7 @@ def tune(
     from trainer.launch import starting
     from trainer.launch.tuning import search as searches
     from trainer.launch.tuning.on_ray import run_search
+    from trainer.launch.tuning.score import FEATURES
     from trainer.launch.tuning.space import read_axis
 
     base, name = load_config(config, list(overrides)), Path(config).stem
@@ -83,7 +84,8 @@ def tune(
     best = searches.write_best(found, rows, name)
     if as_json:
         trials_told = [asdict(row) | {"why": failed.get(row.number, "")} for row in rows]
-        give({"search": found.address, "best": best, "rungs": found.rungs, "trials": trials_told})
+        about = {"search": found.address, "best": best, "features": FEATURES}
+        give({**about, "rungs": found.rungs, "trials": trials_told})
         return
     _show(found, rows, failed)
     click.echo(best)
@@ -98,7 +100,7 @@ def _show(found: Any, rows: Any, failed: dict[int, str]) -> None:
             str(row.number),
             *(row.settings[key] for key in found.keys),
             f"{row.step:,}",
-            "" if row.kid is None else f"{row.kid:.4g}",
+            "" if row.distance is None else f"{row.distance:.4g}",
             "" if row.error is None else f"{row.error:.2g}",
             f"{row.state}: {failed[row.number]}" if row.state == "failed" else row.state,
         ]

@@ -15,9 +15,6 @@ import numpy as np
 from trainer import scores
 from trainer.config import Config
 from trainer.errors import DataError
-from trainer.gan import sampling
-from trainer.generate import open_generator
-from trainer.launch.starting import open_dataset
 
 FEATURES = "pixels at 4, 8 and 16 px"
 MAX_PICTURES = 1024
@@ -55,6 +52,10 @@ def score(checkpoint: str, config: Config) -> Score:
         DataError: Fewer than 20 pictures are held out.
         CheckpointError: The checkpoint is missing or damaged.
     """
+    from trainer.gan import sampling
+    from trainer.generate import open_generator
+    from trainer.launch.starting import open_dataset
+
     dataset = open_dataset(config)
     count = min(dataset.manifest.counts.validation, MAX_PICTURES)
     if count < MIN_PICTURES:

@@ -17,6 +17,7 @@ from trainer import storage
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import ConfigError
+from trainer.launch.tuning.score import FEATURES
 from trainer.launch.tuning.space import Axis, config_of_trial, trials_of
 from trainer.launch.tuning.trial import Trial, read_scores, rungs_of
 
@@ -51,7 +52,7 @@ class Row:
         number: Of the trial.
         settings: What it tried.
         step: The last rung it was scored at, 0 for none.
-        kid: Its distance there, None without one.
+        distance: Its score there, None without one.
         error: The standard error of that.
         state: `finished`, `stopped`, `failed` or `not begun`.
         run: Address of its run folder.
@@ -60,7 +61,7 @@ class Row:
     number: int
     settings: dict[str, str]
     step: int
-    kid: float | None
+    distance: float | None
     error: float | None
     state: str
     run: str
@@ -97,7 +98,11 @@ def claim(search: Search) -> bool:
         ConfigError: The folder holds another search.
     """
     folder = storage.open_folder(search.address)
-    wanted = {"trials": [asdict(trial) for trial in search.trials], "rungs": search.rungs}
+    wanted = {
+        "features": FEATURES,  # unlike scores are never in one table
+        "rungs": search.rungs,
+        "trials": [asdict(trial) for trial in search.trials],
+    }
     try:
         found = json.loads(folder.read(PLAN))
     except storage.NotFound:
@@ -105,7 +110,7 @@ def claim(search: Search) -> bool:
         return False
     if found != wanted:
         raise ConfigError(
-            f"{search.address} holds a search with other trials",
+            f"{search.address} holds a search with other trials, or scored in another way",
             expected="the same config, --over and --trials, which go on with it",
             remedy="give another folder: --out ADDRESS",
         )
@@ -142,7 +147,9 @@ def rows_of(search: Search, failed: dict[int, str]) -> list[Row]:
                 trial.run,
             )
         )
-    return sorted(rows, key=lambda row: (-row.step, row.kid if row.kid is not None else 0.0))
+    return sorted(
+        rows, key=lambda row: (-row.step, row.distance if row.distance is not None else 0.0)
+    )
 
 
 def write_best(search: Search, rows: list[Row], name: str) -> str:
@@ -152,7 +159,7 @@ def write_best(search: Search, rows: list[Row], name: str) -> str:
         ConfigError: No trial came to a score.
     """
     winner = rows[0]
-    if winner.kid is None:
+    if winner.distance is None:
         raise ConfigError(
             "no trial came to a score",
             expected="one at least that trains to its first rung",
@@ -162,6 +169,6 @@ def write_best(search: Search, rows: list[Row], name: str) -> str:
     config = config_of_trial(search.base, winner.settings, run)
     tried = " ".join(f"{key}={value}" for key, value in winner.settings.items())
     head = f"# The best of {len(rows)} trials: {tried}\n"
-    head += f"# Distance {winner.kid:.4g} ± {winner.error:.2g} after {winner.step:,} steps.\n"
+    head += f"# Distance {winner.distance:.4g} ± {winner.error:.2g} after {winner.step:,} steps.\n"
     storage.open_folder(search.address).write(BEST, (head + configs.to_yaml(config)).encode())
     return storage.join(search.address, BEST)
