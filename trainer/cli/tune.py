@@ -3,13 +3,21 @@
 Owns the command line and the table; the work is `trainer.launch.tuning`.
 """
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
 
 from trainer.cli.answer import begin, give, json_option
+from trainer.errors import InterruptedRun, TerminatedRun
+
+_KEPT = "scores and the trials' checkpoints are kept"
+_SAME_AGAIN = "run the same command again: it goes on where it stopped"
 
 
 @click.command("tune")
@@ -67,11 +75,13 @@ def tune(
     command goes on. The winner's config is ADDRESS/best.yaml.
     """
     begin()
+    from trainer import storage
     from trainer.cli.train import load_config
+    from trainer.data.shards import checked_manifest
     from trainer.launch import starting
     from trainer.launch.tuning import search as searches
     from trainer.launch.tuning.on_ray import run_search
-    from trainer.launch.tuning.score import FEATURES
+    from trainer.launch.tuning.score import FEATURES, judged_count
     from trainer.launch.tuning.space import read_axis
 
     base, name = load_config(config, list(overrides)), Path(config).stem
@@ -79,7 +89,11 @@ def tune(
     found = searches.plan(base, axes, out or f"searches/{name}", trials)
     starting.refuse_other_pictures(found.base)
     starting.prepare_if_missing(found.base)
-    failed = run_search(found, address)
+    # Before the first trial is trained, not after.
+    folder = storage.open_folder(found.base.dataset.address)
+    judged_count(checked_manifest(folder), folder.address)
+    with _ended_in_words():
+        failed = run_search(found, address)
     rows = searches.rows_of(found, failed)
     best = searches.write_best(found, rows, name)
     if as_json:
@@ -89,6 +103,29 @@ def tune(
         return
     _show(found, rows, failed)
     click.echo(best)
+
+
+@contextlib.contextmanager
+def _ended_in_words() -> Iterator[None]:
+    """Turns Ctrl-C and SIGTERM into what they mean here."""
+    terminated = False
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    # A call of Ray's that a signal breaks into may end with a SystemError of Python.
+    except (KeyboardInterrupt, SystemError) as error:
+        if terminated:
+            raise TerminatedRun(f"terminated; {_KEPT}", remedy=_SAME_AGAIN) from None
+        if isinstance(error, SystemError):
+            raise
+        raise InterruptedRun(f"interrupted; {_KEPT}", remedy=_SAME_AGAIN) from None
 
 
 def _show(found: Any, rows: Any, failed: dict[int, str]) -> None:

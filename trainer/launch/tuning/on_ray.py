@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from trainer.launch import ray_package
-from trainer.launch.ray_cluster import connected, own_signals
+from trainer.launch.ray_cluster import connected
 from trainer.launch.ray_storage import ray_storage
 from trainer.launch.tuning.search import REDUCTION, Search, claim
 from trainer.launch.tuning.trial import Trial, climb
@@ -41,7 +41,7 @@ def run_search(search: Search, address: str) -> dict[int, str]:
     # Ctrl-C belongs to this program: the trials are killed, and go on with the next command.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     going_on = claim(search)
-    with connected(address, package=search.base.cluster.package), own_signals():
+    with connected(address, package=search.base.cluster.package):
         tuner = _tuner(search, going_on)
         # Standard output is for the answer of the command.
         with contextlib.redirect_stdout(sys.stderr):

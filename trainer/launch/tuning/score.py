@@ -9,6 +9,7 @@ one that learns; it is no published KID.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,13 +58,7 @@ def score(checkpoint: str, config: Config) -> Score:
     from trainer.launch.starting import open_dataset
 
     dataset = open_dataset(config)
-    count = min(dataset.manifest.counts.validation, MAX_PICTURES)
-    if count < MIN_PICTURES:
-        raise DataError(
-            f"{dataset.address} holds out {count} pictures",
-            expected=f"{MIN_PICTURES} or more, to judge trials by",
-            remedy="prepare it again with a greater --val-fraction",
-        )
+    count = judged_count(dataset.manifest, dataset.address)
     generator = open_generator(checkpoint)
     latents = sampling.latents_from_seeds(
         range(count), generator.latent_dim, generator.distribution
@@ -73,6 +68,18 @@ def score(checkpoint: str, config: Config) -> Score:
         features_of(real), features_of(generator.pictures(latents))
     )
     return Score(value, error, count, FEATURES, dataset.fingerprint)
+
+
+def judged_count(manifest: Any, address: str) -> int:
+    """Returns how many pictures a score compares; raises DataError where they are too few."""
+    count = min(manifest.counts.validation, MAX_PICTURES)
+    if count < MIN_PICTURES:
+        raise DataError(
+            f"{address} holds out {count} pictures",
+            expected=f"{MIN_PICTURES} or more, to judge trials by",
+            remedy="prepare it again with a greater --val-fraction",
+        )
+    return count
 
 
 def features_of(pictures: np.ndarray) -> np.ndarray:
