@@ -43,9 +43,9 @@ SECTIONS: dict[str, dict[str, Door]] = {
     },
     "Training": {
         "train": Door("train", "train", "Train a run, or go on with it."),
-        "tune": Door("tune", "tune", "Search for better settings: many short runs."),
         "debug": Door("debug", "debug", "Train a few steps slowly and look at each."),
         "resume": Door("resume", "resume", "Go on with a run from its address alone."),
+        "tune": Door("tune", "tune", "Search for better settings: many short runs."),
     },
     "On a cluster": {
         "submit": Door("submit", "submit", "Send a run to a GPU cluster, and watch it."),
