@@ -113,6 +113,6 @@ def _tell(judges: list[Judge], dataset: Any) -> None:
     )
     if len(judges) == 1:
         _LOG.warning(
-            "one discriminator's answer is mostly chance for a single picture: a run with more "
-            "checkpoints (checkpoint.keep_last=8) tells more"
+            "one discriminator judges alone, and may be off: the address of a run with more "
+            "checkpoints (checkpoint.keep_last=8) asks several"
         )

@@ -55,8 +55,9 @@ class Outlier:
 def checkpoints_of(address: str) -> "Iterator[Checkpoint]":
     """Yields the checkpoints that judge: the one at the address, or a run's newest, at most 8.
 
-    Several, because one discriminator's answer to one picture is mostly chance: strangers
-    are found twice as well by eight as by one. A damaged one is left out with a warning.
+    Several, because one may be off: of 95 strangers among 1,900 drawn cats the last one's 95
+    worst held 23, those of eight together 57; of 151 among 3,000 photographs 107 either way.
+    A damaged one is left out with a warning.
 
     Raises:
         CheckpointError: There is none, or none is whole.
