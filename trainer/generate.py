@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from trainer import config as configs
 from trainer import storage
 from trainer.errors import CheckpointError, ConfigError
 from trainer.gan import sampling
 from trainer.run_folder import names, split_run_address
-
-if TYPE_CHECKING:
-    from trainer.checkpoint import Checkpoint
 
 _LOG = logging.getLogger("catgan")
 
@@ -141,21 +137,13 @@ def _check(wish: Wish) -> None:
 
 def _from_checkpoint(address: str) -> Generator:
     from trainer import checkpoint
+    from trainer.checkpoint.networks import config_of, fill
     from trainer.gan.networks import build_generator
-    from trainer.gan.state import network_variables
 
     found = checkpoint.open_address(address, prefixes=("ema/",))
-    config = _config_of(found)
+    config = config_of(found)
     model = build_generator(config.model, config.dataset.size_px)
-    arrays = found.load(("ema/",))
-    for name, variable in network_variables(model, "ema"):
-        if name not in arrays or arrays[name].shape != tuple(variable.shape):
-            raise CheckpointError(
-                f"{found.address} does not fit the networks of its own config: {name}",
-                expected="a checkpoint that this version, or an older one, wrote",
-                remedy="use the version that wrote it, or the run's generator.keras",
-            )
-        variable.assign(arrays[name].astype(variable.dtype))
+    fill(model, "ema", found.load(("ema/",)), found)
     settings = config.model
     return Generator(
         found.address,
@@ -164,17 +152,6 @@ def _from_checkpoint(address: str) -> Generator:
         settings.picture_scale,
         _compiled(model),
     )
-
-
-def _config_of(found: "Checkpoint") -> configs.Config:
-    text = found.meta.get("config")
-    if not isinstance(text, str) or not text.strip():
-        raise CheckpointError(
-            f"{found.address} does not say what networks it is of",
-            expected="the run's config among what a checkpoint holds",
-            remedy="use another checkpoint, or the run's generator.keras",
-        )
-    return configs.from_text(text, where=f"the config in {found.address}")
 
 
 def _from_keras_file(address: str) -> Generator:

@@ -60,9 +60,10 @@ def test_help_lists_the_commands_in_the_order_of_their_use(catgan):
     ended = catgan("--help")
     assert ended.code == 0
     names = re.findall(r"^  ([a-z][a-z-]+) +[A-Z]", ended.out, re.MULTILINE)
-    training = ["prepare", "train", "debug", "resume"]
+    training = ["prepare", "train", "debug", "resume", "tune"]
     cluster = ["submit", "status", "logs", "stop", "doctor"]
-    assert names == [*training, *cluster, "generate", "inspect", "verify-resume"]
+    results = ["generate", "outliers", "inspect", "verify-resume"]
+    assert names == [*training, *cluster, *results]
     assert "--pictures" in ended.out
 
 

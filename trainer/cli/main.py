@@ -45,6 +45,7 @@ SECTIONS: dict[str, dict[str, Door]] = {
         "train": Door("train", "train", "Train a run, or go on with it."),
         "debug": Door("debug", "debug", "Train a few steps slowly and look at each."),
         "resume": Door("resume", "resume", "Go on with a run from its address alone."),
+        "tune": Door("tune", "tune", "Search for better settings: many short runs."),
     },
     "On a cluster": {
         "submit": Door("submit", "submit", "Send a run to a GPU cluster, and watch it."),
@@ -56,6 +57,7 @@ SECTIONS: dict[str, dict[str, Door]] = {
     "Results": {
         "generate": Door("generate", "generate", "Draw pictures with a trained generator."),
         "evaluate": Door("evaluate", "evaluate", "Measure pictures against real ones."),
+        "outliers": Door("outliers", "outliers", "Find training pictures unlike the others."),
         "inspect": Door("inspect", "inspect", "Say what is at an address, and if it is whole."),
         "verify-resume": Door(
             "verify_resume", "verify_resume", "Show that a resumed run equals an unbroken one."

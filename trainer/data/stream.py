@@ -9,7 +9,7 @@ flips belong to the training step.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +177,24 @@ class Dataset:
         Raises:
             DataError: The split has no such record, or it cannot be read.
         """
+        result = np.empty((len(indices), self.size_px, self.size_px, 3), np.uint8)
+        for place, image, _, shard in self._chosen(split, indices):
+            result[place] = self._decode(image, shard)
+        return result
+
+    def names(self, split: Split, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """Returns the ids of records by number: the pictures' names in their source.
+
+        Raises:
+            DataError: As `pictures`.
+        """
+        found = {place: name for place, _, name, _ in self._chosen(split, indices)}
+        return [found[place] for place in range(len(indices))]
+
+    def _chosen(
+        self, split: Split, indices: Sequence[int] | np.ndarray
+    ) -> Iterator[tuple[int, bytes, str, Shard]]:
+        """Yields place in `indices`, encoded picture, id and shard, each shard read once."""
         wanted = np.asarray(indices, dtype=np.int64)
         shards = self.manifest.split(split)
         ends = np.cumsum([shard.records for shard in shards], dtype=np.int64)
@@ -188,15 +206,13 @@ class Dataset:
                 expected=f"numbers from 0 to {count - 1}" if count else f"pictures in {split}",
                 remedy="ask for fewer pictures, or prepare the set with another --val-fraction",
             )
-        result = np.empty((len(wanted), self.size_px, self.size_px, 3), np.uint8)
         owners = np.searchsorted(ends, wanted, side="right")
         for owner in np.unique(owners):
             shard = shards[owner]
-            images = self._images(shard)
+            records = self._records(shard)
             for place in np.flatnonzero(owners == owner):
                 number = int(wanted[place] - (ends[owner] - shard.records))
-                result[place] = self._decode(images[number], shard)
-        return result
+                yield int(place), *records[number], shard
 
     def explain(self, error: Exception) -> Exception:
         """Returns what really went wrong when iterating raised `error`.
@@ -230,10 +246,10 @@ class Dataset:
             log.info("%d pictures are kept in memory", self.train_count)
         return self._memory
 
-    def _images(self, shard: Shard) -> list[bytes]:
+    def _records(self, shard: Shard) -> list[tuple[bytes, str]]:
         with self._files.acquire(shard) as lease:
             data = lease.path.read_bytes()
-        return [read_example(record)[0] for record in read_frames(data, shard.name)]
+        return [read_example(record) for record in read_frames(data, shard.name)]
 
     def _decode(self, image: bytes, shard: Shard) -> np.ndarray:
         try:

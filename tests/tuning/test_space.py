@@ -1,0 +1,132 @@
+"""What `--over` means, which trials come of it, and what is refused."""
+
+import math
+
+import numpy as np
+import pytest
+
+from trainer import config as configs
+from trainer.errors import ConfigError
+from trainer.launch.tuning.search import claim, plan, rows_of, write_best
+from trainer.launch.tuning.space import read_axis, trials_of
+from trainer.launch.tuning.trial import rungs_of
+
+RATE, WIDTH = "generator_optimizer.rate", "model.base_channels"
+
+
+def test_choices_make_every_combination():
+    axes = [read_axis(f"{RATE}=1e-4,2e-4"), read_axis("augment.kinds=[],[colour, cutout]")]
+    found = trials_of(axes, None, seed=0)
+    assert [tuple(trial.values()) for trial in found] == [
+        ("1e-4", "[]"),
+        ("1e-4", "[colour, cutout]"),
+        ("2e-4", "[]"),
+        ("2e-4", "[colour, cutout]"),
+    ]
+    assert len(trials_of(axes, 3, seed=0)) == 3
+
+
+def test_ranges_are_even_in_the_logarithm_and_drawn_from_the_seed():
+    axes = [read_axis(f"{RATE}=1e-4..1e-2"), read_axis("loss.r1_weight=0..8 linear")]
+    found = trials_of(axes, 1000, seed=3)
+    rates = np.array([math.log10(float(trial[RATE])) for trial in found])
+    weights = np.array([float(trial["loss.r1_weight"]) for trial in found])
+    for values, low, high in ((rates, -4, -2), (weights, 0, 8)):
+        assert low <= values.min() <= values.max() <= high
+        counts = np.histogram(values, 4, (low, high))[0]
+        assert counts.min() > 190, counts
+    assert abs(np.corrcoef(rates, weights)[0, 1]) < 0.1
+    assert trials_of(axes, 10, seed=3) == found[:10]
+    assert trials_of(axes, 10, seed=4) != found[:10]
+    assert len(trials_of(axes, None, seed=3)) == 16
+
+
+def test_a_range_of_a_whole_number_gives_whole_numbers():
+    found = trials_of([read_axis(f"{WIDTH}=4..7")], 100, seed=0)
+    assert sorted(int(trial[WIDTH]) for trial in found) == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        RATE,
+        f"{RATE}=",
+        f"{RATE}=1e-4",
+        f"{RATE}=1e-4,1e-4",
+        f"{RATE}=1e-4,",
+        f"{RATE}=1e-3..1e-4",
+        f"{RATE}=0..1e-4",
+        "training.steps=10,20",
+        "dataset.size_px=32,64",
+        "seed=1,2",
+    ],
+)
+def test_what_cannot_be_searched_is_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        read_axis(text)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_counts_out_of_range(count):
+    with pytest.raises(ConfigError, match="trials"):
+        trials_of([read_axis(f"{RATE}=1e-4..1e-3")], count, seed=0)
+
+
+def test_a_key_that_stands_twice():
+    with pytest.raises(ConfigError, match="twice"):
+        trials_of([read_axis(f"{RATE}=1,2"), read_axis(f"{RATE}=3,4")], None, seed=0)
+
+
+def test_rungs():
+    assert rungs_of(900, 3) == [100, 300, 900]
+    assert rungs_of(2, 3) == [2]
+
+
+@pytest.fixture
+def base():
+    return configs.from_text("", ["run=nowhere", "dataset.address=data", "training.steps=90"])
+
+
+def test_trials_that_cannot_be_run_are_refused_before_anything_is_written(base, tmp_path):
+    for axis in (f"{RATE}=1e-4,100", "loss.r9=1,2", "loss.name=hinge,henge"):
+        with pytest.raises(ConfigError, match="the trial with"):
+            plan(base, [read_axis(axis)], str(tmp_path / "search"), None)
+    assert not (tmp_path / "search").exists()
+
+
+def test_the_same_search_goes_on_and_another_is_refused(base, tmp_path):
+    first = plan(base, [read_axis(f"{RATE}=1e-4,2e-4")], str(tmp_path), None)
+    assert not claim(first)
+    assert claim(first)
+    with pytest.raises(ConfigError, match="other trials"):
+        claim(plan(base, [read_axis(f"{RATE}=1e-4,3e-4")], str(tmp_path), None))
+
+
+def test_the_winner_is_the_best_of_those_that_came_furthest(base, tmp_path):
+    search = plan(base, [read_axis(f"{RATE}=1e-4,2e-4,3e-4,4e-4")], str(tmp_path), None)
+    scores = {0: [(10, 0.5)], 1: [(10, 3.0), (30, 2.0), (90, 1.5)], 2: [(10, 2.0), (90, 1.0)]}
+    for number, rows in scores.items():
+        folder = tmp_path / "trials" / f"trial-{number:04d}"
+        folder.mkdir(parents=True)
+        text = ",".join(f'{{"step": {s}, "value": {v}, "error": 0.1}}' for s, v in rows)
+        (folder / "scores.json").write_text(f"[{text}]")
+    found = rows_of(search, {3: "it diverged"})
+    assert [(row.number, row.state) for row in found] == [
+        (2, "finished"),
+        (1, "finished"),
+        (0, "stopped"),
+        (3, "failed"),
+    ]
+    best = configs.load(write_best(search, found, "small"))
+    assert best.generator_optimizer.rate == 3e-4
+    assert best.run == "runs/small-best"
+    others = configs.differences(best, base)
+    assert set(others) == {RATE, "run", "dataset.address"}
+
+
+def test_without_a_score_there_is_no_winner(base, tmp_path):
+    search = plan(base, [read_axis(f"{RATE}=1e-4,2e-4")], str(tmp_path), None)
+    with pytest.raises(ConfigError, match="no trial"):
+        write_best(search, rows_of(search, {}), "small")

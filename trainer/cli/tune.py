@@ -1,0 +1,146 @@
+"""`catgan tune`: a search for better settings.
+
+Owns the command line and the table; the work is `trainer.launch.tuning`.
+"""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from trainer.cli.answer import begin, give, json_option
+from trainer.errors import InterruptedRun, TerminatedRun
+
+_KEPT = "scores and the trials' checkpoints are kept"
+_SAME_AGAIN = "run the same command again: it goes on where it stopped"
+
+
+@click.command("tune")
+@click.argument("config", metavar="CONFIG")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--over",
+    multiple=True,
+    required=True,
+    metavar="KEY=a,b,c|KEY=low..high",
+    help="Try these values, or draw from this range, evenly in the logarithm ('low..high linear': "
+    "evenly). Once for each key.",
+)
+@click.option(
+    "--trials",
+    type=int,
+    metavar="N",
+    help="How many. [default: every combination; with a range 16]",
+)
+@click.option(
+    "--out",
+    metavar="ADDRESS",
+    help="Folder or gs://bucket/prefix of the search. [default: searches/<config name>]",
+)
+@click.option(
+    "--address",
+    default="local",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Ray cluster: local (one for this command), auto (RAY_ADDRESS, or this machine's) or "
+    "HOST:PORT.",
+)
+@json_option
+def tune(
+    config: str,
+    overrides: tuple[str, ...],
+    over: tuple[str, ...],
+    trials: int | None,
+    out: str | None,
+    address: str,
+    as_json: bool,
+) -> None:
+    """Search for better settings.
+
+    \b
+    For example
+      catgan tune configs/cats64.yaml training.steps=3000 \\
+        --over discriminator_optimizer.rate=1e-4..1e-3 \\
+        --over augment.kinds=[],[colour,translation,cutout] --trials 12
+
+    Each trial is a run of its own in ADDRESS/trials, on cluster.cpus_per_worker
+    cores and cluster.gpus_per_worker GPUs, as many side by side as there is room
+    for. Trials are scored against held-out pictures after a ninth and a third of
+    training.steps; only the best third goes on (ASHA). Cut short, the same
+    command goes on. The winner's config is ADDRESS/best.yaml.
+    """
+    begin()
+    from trainer import storage
+    from trainer.cli.train import load_config
+    from trainer.data.shards import checked_manifest
+    from trainer.launch import starting
+    from trainer.launch.tuning import search as searches
+    from trainer.launch.tuning.on_ray import run_search
+    from trainer.launch.tuning.score import FEATURES, judged_count
+    from trainer.launch.tuning.space import read_axis
+
+    base, name = load_config(config, list(overrides)), Path(config).stem
+    axes = [read_axis(text) for text in over]
+    found = searches.plan(base, axes, out or f"searches/{name}", trials)
+    starting.refuse_other_pictures(found.base)
+    starting.prepare_if_missing(found.base)
+    # Before the first trial is trained, not after.
+    folder = storage.open_folder(found.base.dataset.address)
+    judged_count(checked_manifest(folder), folder.address)
+    with _ended_in_words():
+        failed = run_search(found, address)
+    rows = searches.rows_of(found, failed)
+    best = searches.write_best(found, rows, name)
+    if as_json:
+        trials_told = [asdict(row) | {"why": failed.get(row.number, "")} for row in rows]
+        about = {"search": found.address, "best": best, "features": FEATURES}
+        give({**about, "rungs": found.rungs, "trials": trials_told})
+        return
+    _show(found, rows, failed)
+    click.echo(best)
+
+
+@contextlib.contextmanager
+def _ended_in_words() -> Iterator[None]:
+    """Turns Ctrl-C and SIGTERM into what they mean here."""
+    terminated = False
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    # A call of Ray's that a signal breaks into may end with a SystemError of Python.
+    except (KeyboardInterrupt, SystemError) as error:
+        if terminated:
+            raise TerminatedRun(f"terminated; {_KEPT}", remedy=_SAME_AGAIN) from None
+        if isinstance(error, SystemError):
+            raise
+        raise InterruptedRun(f"interrupted; {_KEPT}", remedy=_SAME_AGAIN) from None
+
+
+def _show(found: Any, rows: Any, failed: dict[int, str]) -> None:
+    from trainer.cli.tables import table_text
+
+    columns = ["trial", *found.keys, "step", "distance", "±", "state"]
+    cells = [
+        [
+            str(row.number),
+            *(row.settings[key] for key in found.keys),
+            f"{row.step:,}",
+            "" if row.distance is None else f"{row.distance:.4g}",
+            "" if row.error is None else f"{row.error:.2g}",
+            f"{row.state}: {failed[row.number]}" if row.state == "failed" else row.state,
+        ]
+        for row in rows
+    ]
+    click.echo(table_text(columns, cells, right=["step", "distance", "±"]), nl=False, err=True)

@@ -1,0 +1,1 @@
+"""A search for better settings: many short runs, of which few go on."""

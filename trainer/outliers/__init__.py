@@ -1,0 +1,1 @@
+"""Training pictures that a run's discriminator finds unlike the others."""

@@ -1,0 +1,118 @@
+"""From the address of a run to a sheet of outliers and a list of them.
+
+Owns the order of the work and the files. Decides nothing about pictures.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer import storage
+from trainer.checkpoint.networks import config_of
+from trainer.errors import ConfigError
+from trainer.gan.sampling import png_bytes
+from trainer.outliers import sheet
+from trainer.outliers.judge import Judge, open_judge
+from trainer.outliers.rank import Outlier, checkpoints_of, rank
+
+if TYPE_CHECKING:
+    from trainer.config import Config
+
+_LOG = logging.getLogger("catgan")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found.
+
+    Attributes:
+        dataset: Address of the data set.
+        fingerprint: Its fingerprint.
+        judged: Training pictures that were judged.
+        checkpoints: Addresses of the checkpoints whose discriminators judged, the newest first.
+        outliers: The worst first.
+        files: Names of the files written.
+    """
+
+    dataset: str
+    fingerprint: str
+    judged: int
+    checkpoints: list[str]
+    outliers: list[Outlier]
+    files: list[str]
+
+
+def find_outliers(
+    address: str,
+    out: str,
+    *,
+    count: int = 64,
+    against: str | None = None,
+    open_dataset: Callable[["Config"], Any],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Found:
+    """Ranks training pictures, and writes `outliers.png` and `outliers.txt`.
+
+    Args:
+        address: A run or a checkpoint, folder or bucket.
+        out: Folder or bucket prefix for the files.
+        count: Names in the list; the sheet shows 64 of them at most.
+        against: Data set whose training pictures are ranked; default: the run's own.
+        open_dataset: Opens the data set of a config.
+        progress: Called with the number of pictures judged so far, and of all.
+
+    Raises:
+        ConfigError: `count` is below 1.
+        CheckpointError: There is no run, or none of its checkpoints is whole.
+        DataError: The data set is missing, damaged, or of another size.
+    """
+    if count < 1:
+        raise ConfigError(f"count {count}", expected="1 or more", remedy="--count 64")
+    folder = storage.open_folder(out)
+    judges, config = _judges(address)
+    if against is not None:
+        settings = config.dataset.model_copy(update={"address": against})
+        config = config.model_copy(update={"dataset": settings})
+    dataset = open_dataset(config)
+    _tell(judges, dataset)
+    worst = rank(judges, dataset, count, lambda done: progress(done, dataset.train_count))
+    text, unfit = sheet.exclude_list([o for o, _ in worst], judges[0].origin, dataset.address)
+    if unfit:
+        _LOG.warning("%d of the names cannot stand in a list: '#' begins a comment there", unfit)
+    shown = worst[: sheet.MAX_SHEET_PICTURES]
+    pictures = dataset.pictures("train", np.array([number for _, number in shown]))
+    folder.write(sheet.SHEET_NAME, png_bytes(sheet.sheet(pictures, [o for o, _ in shown])))
+    folder.write(sheet.LIST_NAME, text)
+    return Found(
+        dataset.address,
+        dataset.fingerprint,
+        dataset.train_count,
+        [judge.origin for judge in judges],
+        [outlier for outlier, _ in worst],
+        [sheet.SHEET_NAME, sheet.LIST_NAME],
+    )
+
+
+def _judges(address: str) -> tuple[list[Judge], "Config"]:
+    judges: list[Judge] = []
+    for found in checkpoints_of(address):
+        if not judges:
+            config = config_of(found)
+        judges.append(open_judge(found))
+    return judges, config
+
+
+def _tell(judges: list[Judge], dataset: Any) -> None:
+    steps = ", ".join(f"{judge.step:,}" for judge in judges)
+    _LOG.info("judging %s training pictures of %s", f"{dataset.train_count:,}", dataset.address)
+    _LOG.info(
+        "by the discriminators of %s, steps %s", judges[0].origin.split("/checkpoints/")[0], steps
+    )
+    if len(judges) == 1:
+        _LOG.warning(
+            "one discriminator judges alone, and may be off: the address of a run with more "
+            "checkpoints (checkpoint.keep_last=8) asks several"
+        )
