@@ -42,13 +42,13 @@ RANKS = {
     "callbacks": 5,
     "worker": 6,
     "debugging": 6,
-    "generate": 5,
+    "generate": 6,
     "inspection": 6,
     "outliers": 6,
     "summary": 6,
-    "evaluation": 6,
-    "launch": 7,
-    "cli": 8,
+    "evaluation": 7,
+    "launch": 8,
+    "cli": 9,
 }
 HEAVY_FREE = (
     "agreement",

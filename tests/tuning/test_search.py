@@ -41,7 +41,7 @@ def start(folder):
 
 @pytest.mark.cluster
 def test_a_killed_search_goes_on(tmp_path):
-    prepare("drawn:80", str(tmp_path / "set"), PrepareOptions(size_px=32, val_fraction=0.25))
+    prepare("drawn:400", str(tmp_path / "set"), PrepareOptions(size_px=32, val_fraction=0.25))
     (tmp_path / "small.yaml").write_text(YAML.replace("ADDRESS", str(tmp_path / "set")))
     runs = [tmp_path / "search" / "trials" / f"trial-000{number}" for number in (0, 1)]
 

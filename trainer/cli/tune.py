@@ -81,7 +81,7 @@ def tune(
     from trainer.launch import starting
     from trainer.launch.tuning import search as searches
     from trainer.launch.tuning.on_ray import run_search
-    from trainer.launch.tuning.score import FEATURES, judged_count
+    from trainer.launch.tuning.score import judged_count
     from trainer.launch.tuning.space import read_axis
 
     base, name = load_config(config, list(overrides)), Path(config).stem
@@ -98,7 +98,7 @@ def tune(
     best = searches.write_best(found, rows, name)
     if as_json:
         trials_told = [asdict(row) | {"why": failed.get(row.number, "")} for row in rows]
-        about = {"search": found.address, "best": best, "features": FEATURES}
+        about = {"search": found.address, "best": best, "features": found.base.evaluation.features}
         give({**about, "rungs": found.rungs, "trials": trials_told})
         return
     _show(found, rows, failed)
@@ -131,7 +131,7 @@ def _ended_in_words() -> Iterator[None]:
 def _show(found: Any, rows: Any, failed: dict[int, str]) -> None:
     from trainer.cli.tables import table_text
 
-    columns = ["trial", *found.keys, "step", "distance", "±", "state"]
+    columns = ["trial", *found.keys, "step", "kernel distance", "±", "state"]
     cells = [
         [
             str(row.number),
@@ -143,4 +143,6 @@ def _show(found: Any, rows: Any, failed: dict[int, str]) -> None:
         ]
         for row in rows
     ]
-    click.echo(table_text(columns, cells, right=["step", "distance", "±"]), nl=False, err=True)
+    click.echo(
+        table_text(columns, cells, right=["step", "kernel distance", "±"]), nl=False, err=True
+    )

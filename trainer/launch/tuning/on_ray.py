@@ -118,7 +118,7 @@ def _told() -> Any:
 
         def on_trial_result(self, iteration, trials, trial, result, **info):
             log.info(
-                "trial %d, step %s: distance %.4g ± %.2g",
+                "trial %d, step %s: kernel distance %.4g ± %.2g",
                 result["config"]["trial"],
                 f"{result['step']:,}",
                 result["value"],

@@ -1,26 +1,18 @@
-"""What a trial is judged by: a kernel distance of its averaged generator's pictures.
+"""What a trial is judged by: the kernel distance of its averaged generator's pictures.
 
-Owns which pictures are compared, and in which features. The distance itself is
-`trainer.scores`.
-
-The features are what lies in the picture at three scales, as plain averages of pixels: no
-trained network is needed, and none is pretended. It tells a recipe that fails from
-one that learns, by colours and large shapes; blur it does not see. It is no published KID.
+Owns how many pictures are compared. Measuring is `trainer.evaluation`'s, with the feature
+network that `evaluation.features` names; its distance is KID where that is Inception.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from trainer import scores
 from trainer.config import Config
 from trainer.errors import DataError
 
-FEATURES = "pixels at 4, 8 and 16 px"
 MAX_PICTURES = 1024
-# Ten blocks for the error, of two pictures at least.
-MIN_PICTURES = 20
+# Ten blocks of ten pictures for the error.
+MIN_PICTURES = 100
 
 
 @dataclass(frozen=True)
@@ -31,7 +23,7 @@ class Score:
         value: Squared kernel distance, unbiased: may be below zero.
         error: Its standard error over pictures, not over runs.
         count: Pictures on either side.
-        features: What it was measured with.
+        features: What it was measured with, and its weights.
         fingerprint: Of the data set.
     """
 
@@ -50,24 +42,23 @@ def score(checkpoint: str, config: Config) -> Score:
         config: Of the run.
 
     Raises:
-        DataError: Fewer than 20 pictures are held out.
+        DataError: Fewer than 100 pictures are held out.
+        ConfigError: The feature network is not to be had.
         CheckpointError: The checkpoint is missing or damaged.
     """
-    from trainer.gan import sampling
-    from trainer.generate import open_generator
+    from trainer.evaluation.evaluate import Wish, evaluate
     from trainer.launch.starting import open_dataset
 
     dataset = open_dataset(config)
     count = judged_count(dataset.manifest, dataset.address)
-    generator = open_generator(checkpoint)
-    latents = sampling.latents_from_seeds(
-        range(count), generator.latent_dim, generator.distribution
-    )
-    real = dataset.pictures("validation", np.arange(count))
-    value, error = scores.kernel_distance_with_error(
-        features_of(real), features_of(generator.pictures(latents))
-    )
-    return Score(value, error, count, FEATURES, dataset.fingerprint)
+    # One network only: two distances have no order.
+    features = config.evaluation.features.split(",")[0].strip()
+    wish = Wish(("kid",), (features,), count)
+    found = evaluate(checkpoint, dataset.address, wish, cache_dir=config.dataset.cache_dir)
+    result = found.results[0]
+    origin, figure = result.provenance, result.figures["kernel_distance"]
+    named = f"{origin.features} {origin.weights_sha256[:8]}"
+    return Score(figure.value, figure.error or 0.0, count, named, origin.fingerprint)
 
 
 def judged_count(manifest: Any, address: str) -> int:
@@ -80,16 +71,3 @@ def judged_count(manifest: Any, address: str) -> int:
             remedy="prepare it again with a greater --val-fraction",
         )
     return count
-
-
-def features_of(pictures: np.ndarray) -> np.ndarray:
-    """uint8 `[n, H, H, 3]` to float64 `[n, 1008]`: averages over squares, each scale alike."""
-    unit = pictures.astype(np.float64) / 127.5 - 1.0
-    parts = []
-    for side in (4, 8, 16):
-        edges = np.linspace(0, unit.shape[1], side + 1).astype(int)[:-1]
-        counts = np.diff([*edges, unit.shape[1]])
-        means = np.add.reduceat(np.add.reduceat(unit, edges, axis=1), edges, axis=2)
-        means /= (counts[:, None] * counts)[None, :, :, None]
-        parts.append(means.reshape(len(unit), -1) * (16 / side))
-    return np.concatenate(parts, axis=1)

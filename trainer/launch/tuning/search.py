@@ -17,7 +17,6 @@ from trainer import storage
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import ConfigError
-from trainer.launch.tuning.score import FEATURES
 from trainer.launch.tuning.space import Axis, config_of_trial, trials_of
 from trainer.launch.tuning.trial import Trial, read_scores, rungs_of
 
@@ -99,7 +98,7 @@ def claim(search: Search) -> bool:
     """
     folder = storage.open_folder(search.address)
     wanted = {
-        "features": FEATURES,  # unlike scores are never in one table
+        "features": search.base.evaluation.features,  # unlike scores are never in one table
         "rungs": search.rungs,
         "trials": [asdict(trial) for trial in search.trials],
     }
@@ -169,6 +168,7 @@ def write_best(search: Search, rows: list[Row], name: str) -> str:
     config = config_of_trial(search.base, winner.settings, run)
     tried = " ".join(f"{key}={value}" for key, value in winner.settings.items())
     head = f"# The best of {len(rows)} trials: {tried}\n"
-    head += f"# Distance {winner.distance:.4g} ± {winner.error:.2g} after {winner.step:,} steps.\n"
+    figure = f"{winner.distance:.4g} ± {winner.error:.2g}"
+    head += f"# Kernel distance {figure} after {winner.step:,} steps.\n"
     storage.open_folder(search.address).write(BEST, (head + configs.to_yaml(config)).encode())
     return storage.join(search.address, BEST)
