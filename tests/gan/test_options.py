@@ -68,6 +68,13 @@ OPTIONS = {
         "loss.gradient_penalty_weight=10",
     ],
     "relativistic average": ["loss.name=relativistic_average"],
+    "adaptive, augmented": [
+        "loss.name=non_saturating",
+        "augment.kinds=[colour, geometric]",
+        "augment.strength=adaptive",
+        "augment.adaptive_every_steps=1",
+        "augment.adaptive_images=20",
+    ],
     "residual networks": ["model.architecture=resnet"],
     "r3gan, two blocks": ["model.architecture=r3gan", "model.group_width=1", "model.expansion=4"],
     "spectral, hinge": ["model.spectral_norm=true", "loss.name=hinge"],

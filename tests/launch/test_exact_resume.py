@@ -16,6 +16,15 @@ RECIPES = {
         "loss.r1_weight=0",
         "loss.r2_weight=0",
     ),
+    "two updates of D, spectral, adaptive augmentation": (
+        "training.discriminator_updates=2",
+        "model.spectral_norm=true",
+        "loss.name=non_saturating",
+        "augment.kinds=[colour, translation]",
+        "augment.strength=adaptive",
+        "augment.adaptive_every_steps=3",
+        "augment.adaptive_images=200",
+    ),
     "micro batch, simultaneous, lazy penalty": (
         "training.micro_batch=3",
         "training.update=simultaneous",

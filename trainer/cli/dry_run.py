@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer import console
 from trainer.cli.tables import table_text
+from trainer.config.kinds import ADAPTIVE
 from trainer.config.learning import AugmentSettings
 from trainer.schedules import Value, ValueSchedule
 from trainer.summary import Network, Summary
@@ -89,7 +90,11 @@ def _penalties(summary: Summary) -> str:
 def _augmentation(augment: AugmentSettings) -> str:
     if not augment.kinds:
         return "none"
-    return f"{', '.join(augment.kinds)}, each with probability {_number(augment.strength)}"
+    kinds = ", ".join(augment.kinds)
+    if augment.strength == ADAPTIVE:
+        target = f"mean sign of D on real pictures held at {augment.adaptive_target:g}"
+        return f"{kinds}, adaptive: {target}"
+    return f"{kinds}, each with probability {_number(augment.strength)}"
 
 
 def _number(value: Value) -> str:

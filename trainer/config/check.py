@@ -10,7 +10,7 @@ _MAX_PICTURE_PX = 256
 
 def check(config: Config) -> Config:
     """Returns the config unchanged, or raises ConfigError for the first contradiction."""
-    for rule in (_addresses, _size, _networks, _batch, _updates, _norm, _loss):
+    for rule in (_addresses, _size, _networks, _batch, _updates, _norm, _loss, _augment):
         rule(config)
     return config
 
@@ -179,4 +179,24 @@ def _loss(config: Config) -> None:
             "loss.name=relativistic_average, which compares with the mean of the whole batch",
             expected="the whole batch at once, or a loss of single pictures or pairs",
             remedy="set training.micro_batch=0, or loss.name=relativistic_pairing",
+        )
+
+
+def _augment(config: Config) -> None:
+    if not config.augment.is_adaptive:
+        return
+    if not config.augment.kinds:
+        raise ConfigError(
+            "augment.strength=adaptive with no augmentation at all",
+            expected="transformations whose strength can be adapted",
+            remedy="set augment.kinds=[colour, translation, cutout], or leave out augment.strength",
+        )
+    if config.loss.name in ("wasserstein", "relativistic_average", "relativistic_pairing"):
+        raise ConfigError(
+            f"augment.strength=adaptive with loss.name={config.loss.name}, whose discriminator has "
+            "no zero: the sign of its logits says nothing",
+            expected="loss.name=non_saturating, hinge or least_squares; or a strength that follows "
+            "the pictures seen",
+            remedy="set a ramp such as augment.strength='0 to 0.3 over 1000000', or "
+            "loss.name=non_saturating",
         )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 
@@ -61,7 +61,7 @@ def _value(allowed: str, fits: Callable[[float], bool]) -> Callable[[Any], Value
     return read
 
 
-def value_out(value: Value) -> float | str:
+def value_out(value: Value | str) -> float | str:
     """Returns a value as YAML writes it and `_value` reads it."""
     return str(value) if isinstance(value, ValueSchedule) else value
 
@@ -76,6 +76,20 @@ def _scheduled(allowed: str, fits: Callable[[float], bool]) -> Any:
 RateValue = _scheduled("> 0 < 10", lambda end: 0 < end < 10)
 WeightValue = _scheduled("≥ 0 ≤ 1e+06", lambda end: 0 <= end <= 10**6)
 ShareValue = _scheduled("≥ 0 ≤ 1", lambda end: 0 <= end <= 1)
+ADAPTIVE: Literal["adaptive"] = "adaptive"
+_share = _value("≥ 0 ≤ 1", lambda end: 0 <= end <= 1)
+
+
+def _share_or_adaptive(given: Any) -> Value | Literal["adaptive"]:
+    return ADAPTIVE if given == ADAPTIVE else _share(given)
+
+
+StrengthValue = Annotated[
+    Value | Literal["adaptive"],
+    PlainValidator(_share_or_adaptive),
+    PlainSerializer(value_out),
+    "≥ 0 ≤ 1 or adaptive",
+]
 
 
 class Section(BaseModel):

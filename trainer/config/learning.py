@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainSerializer
 
 from trainer.config.kinds import (
+    ADAPTIVE,
     Count,
     Rate,
     RateValue,
     Section,
     Several,
     Share,
-    ShareValue,
+    StrengthValue,
     Weight,
     WeightValue,
     Zero,
@@ -148,9 +149,23 @@ class AugmentSettings(Section):
         Several,
         PlainSerializer(list),
     ] = Field((), description="any of colour, translation, cutout, geometric; empty: none")
-    strength: ShareValue = Field(
-        1.0, description="probability of each transformation, for each picture"
+    strength: StrengthValue = Field(
+        1.0,
+        description="probability of each transformation, for each picture; adaptive: from how "
+        "sure D is of real ones",
     )
+    adaptive_target: float = Field(
+        0.6, ge=-1, le=1, description="mean sign of D's logits of real pictures that is held"
+    )
+    adaptive_every_steps: Count = Field(4, description="steps between two decisions")
+    adaptive_images: Count = Field(
+        500_000, description="pictures in which the strength can go from 0 to 1"
+    )
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the strength is decided while training (ADA)."""
+        return self.strength == ADAPTIVE
 
 
 class EmaSettings(Section):

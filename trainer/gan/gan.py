@@ -22,9 +22,10 @@ from trainer.config import Config
 from trainer.config.learning import LossSettings
 from trainer.distribution import WAITED, Distribution, ReplicaAdam
 from trainer.gan import ema, spectral
+from trainer.gan.adaptive import AdaptiveStrength
 from trainer.gan.augment import Augmentation
 from trainer.gan.draws import Draws
-from trainer.gan.halves import Halves, Logs
+from trainer.gan.halves import SIGNS, Halves, Logs
 from trainer.gan.inputs import Inputs, Rows
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
@@ -55,6 +56,7 @@ class GAN(keras.Model):
         logs_to_fit: Whether `fit` is given these figures. It turns them into numbers after
             every call, which waits for the device; a worker has callbacks that ask less often.
         first_nonfinite_step: Variable, int64: the first step whose losses were not finite, or -1.
+        adaptive: The strength of augmentation where it is adaptive, else None.
         steps_this_call: `step -> number of steps until the next boundary`.
         agreement: What ranks tell one another with every call of steps.
     """
@@ -88,6 +90,7 @@ class GAN(keras.Model):
         self.last_penalties = tf.Variable(zeros, trainable=False, name="last_penalties")
         self.first_nonfinite_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
         self._augmentation = Augmentation(config.augment.kinds)
+        self.adaptive = AdaptiveStrength(config) if config.augment.is_adaptive else None
         self.inputs = Inputs(
             config,
             draws,
@@ -103,6 +106,7 @@ class GAN(keras.Model):
             self.g_scale,
             self._augmentation,
             lambda total: distribution.sum_over_replicas([total])[0],
+            counts_signs=config.augment.is_adaptive,
         )
 
     def compile(  # type: ignore[override]
@@ -186,7 +190,9 @@ class GAN(keras.Model):
         say: Logs = {SAID: said[0]} if said else {}
         inputs = self.inputs
         drawn = inputs.real_images(images, step), inputs.latents(step), inputs.rows(step)
-        values = values_at(self.config, step, tf.as_dtype(self.discriminator.output.dtype))
+        dtype = tf.as_dtype(self.discriminator.output.dtype)
+        strength = self.adaptive.strength if self.adaptive else None
+        values = values_at(self.config, step, dtype, strength)
         *early, last = inputs.dealt(*drawn)
         waits = [self._discriminator_alone(*part, values, with_penalty) for part in early]
         spectral.iterate(self.discriminator, self.distribution.local)
@@ -194,6 +200,8 @@ class GAN(keras.Model):
         logs = whole(*last, values, with_penalty, say)
         for name in [name for name in logs if name.startswith(WAITED)]:
             logs[name] += sum(waited[name] for waited in waits if name in waited)
+        if self.adaptive:
+            logs |= self.adaptive.update(logs.pop(SIGNS), step)
         self._average(step, values)
         return self._figures(logs, step)
 

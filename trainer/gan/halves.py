@@ -21,6 +21,8 @@ from trainer.gan.values import Values
 from trainer.schedules import largest
 
 Logs = dict[str, tf.Tensor]
+# The log that carries the sum of sign(D(real)).
+SIGNS = "d_real_signs"
 
 
 class Judged(NamedTuple):
@@ -46,6 +48,7 @@ class Halves:
         g_scale: Loss scale of the generator's loss.
         augmentation: What the discriminator sees its pictures through.
         sum_over_workers: Sums a scalar over all workers, differentiably.
+        counts_signs: Whether D's figures have the sum of its logits' signs on real pictures.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Halves:
         g_scale: LossScale,
         augmentation: Augmentation,
         sum_over_workers: Callable[[tf.Tensor], tf.Tensor],
+        *,
+        counts_signs: bool = False,
     ) -> None:
         self._discriminator = discriminator
         self._settings = settings
@@ -66,6 +71,7 @@ class Halves:
         self._g_scale = g_scale
         self._augmentation = augmentation
         self._sum_over_workers = sum_over_workers
+        self._counts_signs = counts_signs
 
     @property
     def asks_workers(self) -> bool:
@@ -176,6 +182,8 @@ class Halves:
         d_loss_real, d_loss_fake = self._mean(real_rows), self._mean(fake_rows)
         loss = d_loss_real + d_loss_fake
         logs = {"d_loss": loss, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
+        if self._counts_signs:
+            logs[SIGNS] = tf.reduce_sum(tf.sign(real.logits))
         logs["d_real_logit"] = self._mean(real.logits)
         logs["d_fake_logit"] = self._mean(fake.logits)
         for name, penalty in penalties.items():

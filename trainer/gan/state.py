@@ -52,7 +52,7 @@ def variables(gan: "GAN") -> dict[str, Any]:
     for name, scale in (("d", gan.d_scale), ("g", gan.g_scale)):
         named[f"adaptive/{name}_loss_scale"] = scale.value
         named[f"adaptive/{name}_loss_scale_good_steps"] = scale.good_steps
-    return named
+    return named | (gan.adaptive.variables() if gan.adaptive else {})
 
 
 def read_state(gan: "GAN") -> dict[str, np.ndarray]:

@@ -36,13 +36,16 @@ class Values(NamedTuple):
     half_life_images: Number
 
 
-def values_at(config: Config, step: tf.Tensor, dtype: tf.DType) -> Values:
+def values_at(
+    config: Config, step: tf.Tensor, dtype: tf.DType, adaptive_strength: tf.Tensor | None = None
+) -> Values:
     """Returns the values of the step that follows `step` finished ones.
 
     Args:
         config: The run's config.
         step: int64 scalar.
         dtype: Of tensors that multiply a loss or a picture; the half-life stays float64.
+        adaptive_strength: Of augmentation, where the config says `adaptive`.
     """
     batch, run_images = config.training.global_batch, config.training.images
     images_seen = tf.cast(step * batch, tf.float64)
@@ -54,12 +57,17 @@ def values_at(config: Config, step: tf.Tensor, dtype: tf.DType) -> Values:
     def rate(value: Value) -> Number | None:
         return None if isinstance(value, float) else now(value)
 
+    configured = config.augment.strength
+    if isinstance(configured, str):
+        strength: Number = tf.cast(adaptive_strength, dtype)
+    else:
+        strength = now(configured)
     return Values(
         generator_rate=rate(config.generator_optimizer.rate),
         discriminator_rate=rate(config.discriminator_optimizer.rate),
         r1_weight=now(config.loss.r1_weight),
         r2_weight=now(config.loss.r2_weight),
         gradient_penalty_weight=now(config.loss.gradient_penalty_weight),
-        augment_strength=now(config.augment.strength),
+        augment_strength=strength,
         half_life_images=now(config.ema.half_life_images, tf.float64),
     )
