@@ -60,10 +60,12 @@ class Augmentation:
         uniforms = tf.split(numbers, [*self._counts, -1], axis=1)
         normals = uniforms.pop()
         for name, own in zip(self._kinds, uniforms, strict=True):
-            own = tf.cast(
-                tf.concat([own, normals], 1) if name == "geometric" else own, images.dtype
-            )
-            images = _KINDS[name][1](images, own, tf.cast(strength, images.dtype))
+            dtype = images.dtype
+            if name == "geometric":
+                own = tf.concat([own, normals], 1)
+                # Half precision cannot tell neighbouring pixels apart.
+                dtype = tf.float64 if dtype == tf.float64 else tf.float32
+            images = _KINDS[name][1](images, tf.cast(own, dtype), tf.cast(strength, dtype))
         return images
 
 
