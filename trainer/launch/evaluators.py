@@ -1,8 +1,8 @@
-"""Who measures checkpoints while a run trains: a process of lower priority, or a Ray task.
+"""Who measures checkpoints while a run trains: a process of this machine, or a Ray task.
 
-Owns how the work gets there and back. A local process yields to training: at nice 10 it gets
-about a tenth of a core that both want (Linux's weights are 1,024 to 110), and it sees no GPU.
-It ends with whoever began it, since it listens to its standard input.
+Owns how the work gets there and back. Either yields to training: at nice 10 it gets about a
+tenth of a core that both want (Linux's weights are 1,024 to 110), and it sees no GPU. A local
+process ends with whoever began it, since it listens to its standard input.
 """
 
 import dataclasses
@@ -64,10 +64,15 @@ def local(config: Config, run_address: str) -> Evaluator:
 
 
 def on_ray(config: Config, run_address: str) -> Evaluator:
-    """Returns what measures in Ray tasks of one core, wherever one is free."""
+    """Returns what measures in Ray tasks, spread over the nodes.
+
+    They ask for no core, so that they run where workers have taken all, and yield to these.
+    """
     import ray
 
-    remote = ray.remote(num_cpus=1, max_retries=1, scheduling_strategy="SPREAD")(_measured)
+    # The niceness of a process stays: it must not do anything else afterwards.
+    options = {"num_cpus": 0, "max_calls": 1, "max_retries": 1, "scheduling_strategy": "SPREAD"}
+    remote = ray.remote(**options)(_measured_kindly)
     return lambda step: _RayTask(remote.remote(Task.of(config, run_address, step)))
 
 
@@ -76,6 +81,12 @@ def _measured(task: Task) -> Found | CatganError:
         return task.done()
     except CatganError as error:
         return error
+
+
+def _measured_kindly(task: Task) -> Found | CatganError:
+    os.nice(NICENESS)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    return _measured(task)
 
 
 class _Process(Job):
