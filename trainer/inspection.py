@@ -17,7 +17,14 @@ from trainer.checkpoint.format import FORMAT as CHECKPOINT_FORMAT
 from trainer.command_line import catgan
 from trainer.data.shards import MANIFEST_NAME, Manifest, Shard, read_manifest
 from trainer.errors import CatganError, CheckpointError, DataError
-from trainer.run_folder import RunFolder, names, read_metrics, split_run_address, step_name
+from trainer.run_folder import (
+    RunFolder,
+    names,
+    read_evaluations,
+    read_metrics,
+    split_run_address,
+    step_name,
+)
 
 _READ_THREADS = 4
 _SHOWN_PROBLEMS = 5
@@ -223,11 +230,22 @@ def _run(run: RunFolder) -> Inspection:
         "versions": record.versions,
         "checkpoints": saved,
         "metrics_rows": len(rows),
+        "evaluations": [_measured(one) for one in read_evaluations(run)],
         "last_row": {key: rows[-1][key] for key in _SHOWN_FIGURES if rows and key in rows[-1]},
         "samples": sum(1 for _ in run.folder.list(f"{names.SAMPLES}/")),
         "generator": run.folder.exists(names.GENERATOR),
     }
     return Inspection("run", run.address, facts, tuple(problems))
+
+
+def _measured(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """One evaluation's figures by what they are called."""
+    told = {
+        result["labels"][name]: figure["value"]
+        for result in evaluation["results"]
+        for name, figure in result["figures"].items()
+    }
+    return {"step": evaluation["step"], "figures": told}
 
 
 def _brief(run: RunFolder, listed: checkpoints.Listed, problems: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.callbacks import tiny_run
 from tests.evaluation.conftest import cats, network_file  # noqa: F401 (fixtures)
+from trainer import inspection
 from trainer.callbacks.evaluating import Evaluating, best_step, told_in_words
 from trainer.callbacks.schedule import Cadence
 from trainer.errors import TrainingError
@@ -164,6 +165,12 @@ def test_a_run_is_measured_and_its_best_checkpoint_kept(watched, tmp_path):
         "",
     ).done()
     assert kept[-1]["results"] == json.loads(json.dumps(by_hand["results"]))
+    facts = inspection.inspect(run.folder.address).facts["evaluations"]
+    assert facts[-1]["figures"] == {
+        "kernel distance (filters.keras)": kept[-1]["results"][0]["figures"]["kernel_distance"][
+            "value"
+        ]
+    }
     left = {path.name for path in (tmp_path / "run/checkpoints").iterdir()}
     assert left == {f"step-{step:09d}" for step in {12, best_step(kept)}}
 

@@ -60,6 +60,14 @@ def _begun_from(origin: dict[str, Any]) -> list[list[str]]:
     return [["begun from", f"the networks of {origin['address']}"]] if origin else []
 
 
+def _measured(evaluations: list[dict[str, Any]]) -> list[list[str]]:
+    if not evaluations:
+        return []
+    last = evaluations[-1]
+    told = ", ".join(f"{name} {value:.4f}" for name, value in last["figures"].items())
+    return [["measured", f"{len(evaluations):,} times; at step {last['step']:,}: {told}"]]
+
+
 def _reasons(rejected: int, reasons: dict[str, int]) -> str:
     told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
     return f"{rejected:,} files ({told})" if told else f"{rejected:,} files"
@@ -77,6 +85,7 @@ def _run(facts: dict[str, Any]) -> list[str]:
         *_begun_from(facts["origin"]),
         ["metrics", f"{facts['metrics_rows']:,} rows"],
         ["speed", _speed(facts["last_row"])],
+        *_measured(facts["evaluations"]),
         ["samples", f"{facts['samples']:,} pictures"],
         ["generator.keras", "there" if facts["generator"] else "not yet"],
     ]
