@@ -15,6 +15,7 @@ RANKS = {
     "errors": -1,
     "command_line": -1,
     "agreement": 0,
+    "health": 0,
     "progress": 0,
     "schedules": 0,
     "scores": 0,

@@ -5,7 +5,6 @@ callbacks, fit, end. Cannot tell who started it: a local run is a cluster run
 of world size one.
 """
 
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,22 +15,17 @@ import numpy as np
 from trainer import checkpoint
 from trainer.callbacks import memory_probe
 from trainer.callbacks.base import closing
-from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.data_wait import DataWait
 from trainer.callbacks.ending import Ending
-from trainer.callbacks.evaluating import Evaluating, Evaluator
+from trainer.callbacks.evaluating import Evaluator
 from trainer.callbacks.handover import Handover
 from trainer.callbacks.memory import is_out_of_memory
-from trainer.callbacks.metrics import Metrics
-from trainer.callbacks.nonfinite import NonFinite
 from trainer.callbacks.pace import TrainingClock
 from trainer.callbacks.preemption import Preemption
-from trainer.callbacks.progress_bar import ProgressBar
-from trainer.callbacks.run_record import RunProgress
-from trainer.callbacks.sampling import Sampling, draw_missing
-from trainer.callbacks.schedule import Cadence, Due, Schedule
+from trainer.callbacks.sampling import draw_missing
+from trainer.callbacks.schedule import Schedule
 from trainer.callbacks.stop_requests import StopRequests
-from trainer.callbacks.tensorboard import TensorBoard
+from trainer.callbacks.writing import Start, Writing
 from trainer.config import Config, to_yaml
 from trainer.data.order import rows_of
 from trainer.data.stream import Dataset
@@ -152,7 +146,6 @@ class _Start:
         self._clock = TrainingClock(float(meta.get("secs", 0.0)))
         self._wait = DataWait(config.deterministic)
         self._handed_over: int | None = None
-        self._measuring: list[Evaluating] = []
         gan.steps_this_call = self._steps_this_call
 
     def _steps_this_call(self, step: int) -> int:
@@ -172,10 +165,12 @@ class _Start:
             rows.flush()
             self._context.before_publish(step)
 
+        writers: list[Writing] = []
+
         def published(step: int) -> None:
             self._context.published(step)
-            for callback in self._measuring:
-                callback.published(step)
+            for writing in writers:
+                writing.published(step)
 
         store = checkpoint.CheckpointStore(
             self._folder,
@@ -188,7 +183,9 @@ class _Start:
         total, going = self._schedule.total_steps, self._context.going
         handover = Handover(total, going, store, rows, self._meta)
         with store:
-            writing = self._writing(rows, store, handover) if self._writes else []
+            if self._writes:
+                writers.append(Writing(self._told(), rows, store, handover.due))
+            writing = [callback for writer in writers for callback in writer.callbacks()]
             self._fit([*extra, *writing, *self._stopping(handover)])
             rows.flush()
         self._handed_over = handover.step
@@ -226,82 +223,23 @@ class _Start:
         # After it: whoever gives a machine as the reason knows of that machine here too.
         return [stop, handover, Ending(self._schedule.total_steps)]
 
-    def _writing(
-        self, rows: MetricsLog, store: checkpoint.CheckpointStore, handover: Handover
-    ) -> list:
-        """What writes into the run folder, in the order in which it acts after a call."""
-        config, secs = self._config, lambda: self._clock.secs
-        batch = config.training.global_batch
-        nonfinite = NonFinite(config, self._folder.address, lambda: self._last_good(store))
-        board: list[TensorBoard] = []
-        if config.log.tensorboard:
-            board.append(TensorBoard(self._folder.folder, self._begun.start))
-        samples = Sampling(
-            self._folder.folder,
-            config,
-            self._due(self._schedule.samples),
-            secs,
-            self._real_pictures,
-            board[0].grid if board else lambda step, grid: None,
+    def _told(self) -> Start:
+        context, dataset = self._context, self._dataset
+        return Start(
+            config=self._config,
+            folder=self._folder,
+            begun=self._begun,
+            schedule=self._schedule,
+            clock=self._clock,
+            wait=self._wait,
+            train_count=dataset.train_count,
+            real_pictures=self._real_pictures,
+            meta=self._meta,
+            world_size=context.distribution.world_size,
+            row_extras=context.row_extras,
+            evaluator=context.evaluator,
+            eager=context.eager,
         )
-        metrics = Metrics(
-            rows,
-            self._due(self._schedule.metrics),
-            secs,
-            batch,
-            self._wait.secs,
-            board[0].row if board else lambda row: None,
-            self._context.distribution.world_size,
-            self._context.row_extras,
-        )
-        due = self._due(self._schedule.checkpoint)
-        saving = Checkpointing(store, due, self._meta, secs, nonfinite.check, handover.due)
-        # In an eager run a person may sit in the debugger: no live bar around the prompt.
-        bar = [] if self._context.eager else [ProgressBar(config, self._wait.secs)]
-        self._measuring = self._evaluating(store, board)
-        return [
-            *bar,
-            metrics,
-            nonfinite,
-            saving,
-            samples,
-            *self._measuring,
-            *board,
-            RunProgress(self._folder, self._begun.start, batch),
-        ]
-
-    def _evaluating(
-        self, store: checkpoint.CheckpointStore, board: list[TensorBoard]
-    ) -> list[Evaluating]:
-        config, evaluator = self._config, self._context.evaluator
-        if evaluator is None or not config.evaluation.every_steps.value:
-            return []
-        batch = config.training.global_batch
-
-        def keep_best(step: int) -> None:
-            store.best = step
-
-        return [
-            Evaluating(
-                self._folder,
-                evaluator,
-                Cadence.of(config.evaluation.every_steps, batch, self._dataset.train_count),
-                self._schedule.total_steps,
-                batch,
-                keep_best,
-                board[0].row if board else lambda row: None,
-            )
-        ]
-
-    def _due(self, cadence) -> Due:
-        return Due(cadence, self._schedule.total_steps, self._clock.secs)
-
-    def _last_good(self, store: checkpoint.CheckpointStore) -> int | None:
-        with contextlib.suppress(CatganError):
-            store.wait()  # one may be on its way
-        if store.last_published is not None:
-            return store.last_published
-        return self._begun.first_step if self._begun.checkpoint else None
 
     def _meta(self, step: int) -> dict[str, Any]:
         return {

@@ -30,6 +30,7 @@ class Sampling(StepCallback):
         secs: The training clock, for intervals in minutes.
         real_pictures: `count -> uint8 [at most count, H, W, 3]`, called at most once.
         on_grid: Called behind the training with (step, uint8 `[H, W, 3]`).
+        on_pictures: The same with the pictures in it, uint8 `[n, H, W, 3]`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Sampling(StepCallback):
         secs: Callable[[], float],
         real_pictures: Callable[[int], np.ndarray],
         on_grid: Callable[[int, np.ndarray], None] = lambda step, grid: None,
+        on_pictures: Callable[[int, np.ndarray], None] = lambda step, pictures: None,
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -47,6 +49,7 @@ class Sampling(StepCallback):
         self._secs = secs
         self._real_pictures = real_pictures
         self._on_grid = on_grid
+        self._on_pictures = on_pictures
         self._config = config
         self._behind = Background("samples")
 
@@ -66,11 +69,13 @@ class Sampling(StepCallback):
 
     def _draw(self, step: int, named: bool) -> None:
         pictures = _draw(self.model.ema_generator, self._config)
-        self._behind.submit(lambda: self._write(step, sampling.grid(pictures), named))
+        self._behind.submit(lambda: self._write(step, pictures, named))
 
-    def _write(self, step: int, grid: np.ndarray, named: bool) -> None:
+    def _write(self, step: int, pictures: np.ndarray, named: bool) -> None:
+        grid = sampling.grid(pictures)
         _write(self._folder, step, grid, named)
         self._on_grid(step, grid)
+        self._on_pictures(step, pictures)
 
     def _write_real_once(self) -> None:
         if not self._folder.exists(names.REAL_SAMPLE):

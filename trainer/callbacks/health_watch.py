@@ -1,0 +1,105 @@
+"""Watches a run for signs that it goes wrong, and tells of them in the log and in the rows.
+
+Owns where the numbers come from and which of them stand in the rows of figures. What is a sign
+is `trainer.health`'s.
+"""
+
+import collections
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import health
+from trainer.callbacks.base import StepCallback
+from trainer.config import Config
+from trainer.gan.losses import build_loss
+from trainer.run_folder import RunFolder, read_evaluations
+
+_LOG = logging.getLogger("catgan")
+_FIGURE = "kernel_distance"
+
+
+class HealthWatch(StepCallback):
+    """Looks at each row, each grid's pictures and each measurement.
+
+    Args:
+        config: Of the run.
+        folder: The run folder.
+        real_pictures: `count -> uint8 [at most count, H, W, 3]`.
+    """
+
+    def __init__(
+        self, config: Config, folder: RunFolder, real_pictures: Callable[[int], np.ndarray]
+    ) -> None:
+        super().__init__()
+        self._config, self._folder, self._real_pictures = config, folder, real_pictures
+        self._guess = loss_of_a_guess(config)
+        self._losses: collections.deque[float] = collections.deque(maxlen=health.WINDOW)
+        self._told = health.Told()
+        self._real_spread: float | None = None
+
+    def figures(self) -> dict[str, float]:
+        """Looks at the weights; returns what a row of figures has of them."""
+        rms = kernel_rms(self.model)
+        self._look("exploding_weights", health.exploding(rms))
+        return {"largest_weight_rms": round(max(rms.values()), 5)}
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Looks at a row of figures."""
+        self._losses.append(row["d_loss"])
+        margin = row["d_real_logit"] - row["d_fake_logit"]
+        found = health.discriminator_wins(list(self._losses), self._guess, margin)
+        self._look("discriminator_wins", found)
+
+    def pictures(self, step: int, pictures: np.ndarray) -> None:
+        """Looks at the fixed latents' pictures, uint8 `[n, H, W, 3]`; called behind training."""
+        if len(pictures) < 2:
+            return
+        if self._real_spread is None:
+            self._real_spread = health.spread(self._real_pictures(len(pictures)))
+        drawn = health.spread(pictures)
+        images_seen = step * self._config.training.global_batch
+        self._look("collapse", health.collapsed(drawn, self._real_spread, images_seen))
+
+    def measured(self) -> None:
+        """Looks at all that was measured so far."""
+        found = read_evaluations(self._folder)
+        last = found[-1]["results"][0]
+        alike = [
+            (one["step"], figure["value"], figure["error"])
+            for one in found
+            if one["results"][0]["provenance"] == last["provenance"]
+            and (figure := one["results"][0]["figures"].get(_FIGURE))
+        ]
+        self._look("worse", health.worse(alike))
+
+    def _look(self, name: str, found: health.Diagnosis | None) -> None:
+        news = self._told.news(name, found)
+        if news is not None:
+            _LOG.warning("%s", news)
+
+
+def loss_of_a_guess(config: Config) -> float:
+    """D's loss where it answers 0 to everything."""
+    zeros = tf.zeros([1, 1], tf.float64)
+    real, fake = build_loss(config.loss).discriminator(zeros, zeros, lambda rows: rows)
+    return float(tf.reduce_sum(real) + tf.reduce_sum(fake))
+
+
+def kernel_rms(gan: Any) -> dict[str, float]:
+    """Root mean square of every kernel of both networks, by its layer's name."""
+    kernels = {
+        layer.name: layer.kernel
+        for network in (gan.generator, gan.discriminator)
+        for layer in network.layers
+        if getattr(layer, "kernel", None) is not None
+    }
+    local = gan.distribution.local
+    rms = tf.stack([
+        tf.sqrt(tf.reduce_mean(tf.square(tf.cast(local(kernel), tf.float32))))
+        for kernel in kernels.values()
+    ])  # fmt: skip
+    return dict(zip(kernels, map(float, rms.numpy()), strict=True))
