@@ -53,6 +53,8 @@ PIECES = (
         ),
     ),
     Piece("clip_norm", ("generator_optimizer.clip_norm=1", "discriminator_optimizer.clip_norm=1")),
+    Piece("spectral norm", ("model.spectral_norm=true",)),
+    Piece("low-pass doubling", ("model.upsampling=low_pass",)),
     Piece("hinge", ("loss.name=hinge",)),
     Piece("relativistic average", ("loss.name=relativistic_average",)),
 )

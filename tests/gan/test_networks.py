@@ -72,6 +72,44 @@ def test_activations_keep_their_size_through_the_networks(architecture):
         assert 0.05 < np.std(build_discriminator(settings, 64)(patches)) < 5
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ModelSettings(),
+        ModelSettings(upsampling="low_pass"),
+        ModelSettings(architecture="resnet"),
+        ModelSettings(architecture="resnet", spectral_norm=True),
+        ModelSettings(architecture="r3gan"),
+    ],
+    ids=["dcgan", "low-pass", "resnet", "resnet, spectral", "r3gan"],
+)
+def test_gradients_reach_the_picture_and_the_first_map_in_good_size(settings, policy):
+    """Through D to its picture, and through G to what the latents begin: no layer starves."""
+    import tensorflow as tf
+
+    from trainer.gan import spectral
+
+    latents = np.random.default_rng(0).standard_normal((16, 128)).astype(np.float32)
+    generator = build_generator(settings, 32, policy=policy)
+    discriminator = build_discriminator(settings, 32, policy=policy)
+    for _ in range(20):
+        spectral.iterate(discriminator, lambda variable: variable.value)
+    first = generator.get_layer("generator_project").kernel.value
+    with tf.GradientTape(persistent=True) as tape:
+        pictures = generator(latents)
+        tape.watch(pictures)
+        logits = discriminator(pictures)
+        total = tf.reduce_sum(logits)
+    at_picture = np.asarray(tape.gradient(total, pictures), np.float32)
+    at_first = np.asarray(tape.gradient(pictures, first), np.float32)
+    assert np.isfinite(at_picture).all()
+    # Per picture, over all its numbers: D's slope is neither flat nor a cliff.
+    slopes = np.linalg.norm(at_picture.reshape(16, -1), axis=1)
+    assert 1e-3 < np.median(slopes) < 1e2
+    assert 1e-3 < np.sqrt(np.mean(np.square(at_first))) < 1e3
+
+
 def test_a_residual_block_begins_as_the_identity():
     """The whole discriminator is then what its skips, averages and logit make of the pictures."""
     settings = ModelSettings(architecture="resnet", base_channels=8, max_channels=8)
