@@ -62,7 +62,7 @@ def test_help_lists_the_commands_in_the_order_of_their_use(catgan):
     names = re.findall(r"^  ([a-z][a-z-]+) +[A-Z]", ended.out, re.MULTILINE)
     training = ["prepare", "train", "debug", "resume", "tune"]
     cluster = ["submit", "status", "logs", "stop", "doctor"]
-    results = ["generate", "outliers", "inspect", "verify-resume"]
+    results = ["generate", "evaluate", "outliers", "inspect", "verify-resume"]
     assert names == [*training, *cluster, *results]
     assert "--pictures" in ended.out
 
