@@ -112,7 +112,7 @@ def test_one_repeated_picture_is_told(tmp_path, caplog):
 
     cats = np.stack([draw_cat(number, 0, 32)[0] for number in range(16)])
     config = tiny_run.tiny_config(tmp_path)
-    watch = HealthWatch(config, tiny_run.run_folder(tmp_path), lambda count: cats[:count])
+    watch = HealthWatch(config, lambda count: cats[:count])
     late = health.COLLAPSE_AFTER_IMAGES // config.training.global_batch
     watch.pictures(late, cats)
     assert not told_by(caplog.records)

@@ -29,6 +29,14 @@ def found(value, features="net"):
     return {"results": [result]}
 
 
+def answer(callback, question, found, step):
+    """The answer comes, and is written behind the training."""
+    question.answer = found
+    callback.after_call(step, {})
+    callback._behind.wait()
+    callback.after_call(step, {})
+
+
 class Question:
     """A measurement that is answered when the test says so."""
 
@@ -72,12 +80,10 @@ def test_the_next_checkpoint_after_the_interval_is_measured_one_at_a_time(measur
         callback.published(step)
         callback.after_call(step, {})
     assert [question.step for question in asked] == [10]
-    asked[0].answer = found(0.5)
-    callback.after_call(31, {})
+    answer(callback, asked[0], found(0.5), 31)
     # Of those that came meanwhile the newest.
     assert [question.step for question in asked] == [10, 30]
-    asked[1].answer = found(0.7)
-    callback.after_call(32, {})
+    answer(callback, asked[1], found(0.7), 32)
     assert best == [10, 10]
     kept = read_evaluations(callback._folder)
     assert [(one["step"], one["images_seen"]) for one in kept] == [(10, 40), (30, 120)]
@@ -88,8 +94,7 @@ def test_a_failure_is_a_warning_once_and_training_goes_on(measuring, caplog):
     for step in (10, 20):
         callback.published(step)
         callback.after_call(step, {})
-        asked[-1].answer = TrainingError("no network", remedy="install it")
-        callback.after_call(step, {})
+        answer(callback, asked[-1], TrainingError("no network", remedy="install it"), step)
     told = [r for r in caplog.records if r.levelname == "WARNING" and "not measured" in r.message]
     assert len(asked) == 2
     assert len(told) == 1
@@ -101,8 +106,7 @@ def test_the_best_is_remembered_by_a_later_start(measuring):
     for step, distance in ((10, 0.5), (20, 0.3), (30, 0.4)):
         callback.published(step)
         callback.after_call(step, {})
-        asked[-1].answer = found(distance)
-        callback.after_call(step, {})
+        answer(callback, asked[-1], found(distance), step)
     later, asked, best = measuring()
     later.begin(30)
     assert best[-1] == 20

@@ -166,7 +166,7 @@ class TestInception:
         path.write_bytes(frozen_graph())
         monkeypatch.setattr(inception, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
         network = networks.find(f"inception:{path}")
-        assert (network.name, network.width, network.is_inception) == ("inception", 2048, True)
+        assert (network.name, network.width) == ("inception", 2048)
         pictures = np.zeros((3, 32, 32, 3), np.uint8)
         pictures[1], pictures[2] = 100, 255
         np.testing.assert_allclose(network.features(pictures)[:, 0], [0, 100, 255])

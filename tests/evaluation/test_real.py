@@ -10,7 +10,8 @@ import pytest
 from tests.data.small_sets import write_set
 from trainer.data.stream import open_dataset
 from trainer.evaluation import networks
-from trainer.evaluation.real import RealFeatures
+from trainer.evaluation.real import RealFeatures, open_set
+from trainer.storage import open_folder
 
 
 @pytest.fixture
@@ -91,3 +92,19 @@ def test_a_set_that_may_not_be_written_has_its_file_in_the_users_cache(
     again, counted = measured(cat_set)
     np.testing.assert_array_equal(again.first(32), rows)
     assert counted == []
+
+
+def test_a_set_in_a_bucket_leaves_nothing_in_the_working_folder(
+    bucket, cats, network_file, tmp_path, monkeypatch
+):
+    address, here = f"{bucket.address}/set", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(here)
+    write_set(address, cats, validation=140)
+    network = networks.find(network_file)
+    rows = RealFeatures(open_set(address), "train", network).first(40)
+    kept = [name.name for name in open_folder(address).list("features/")]
+    assert len(rows) == 40
+    assert len(kept) == 1
+    assert list(here.iterdir()) == []

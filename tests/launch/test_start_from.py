@@ -141,3 +141,26 @@ def test_a_damaged_checkpoint_is_refused(parent, tmp_path):
     part.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match=r"step-000000010"):
         tiny_run.train(tmp_path, f"training.start_from={parent}/checkpoints/step-000000010")
+
+
+def test_a_submission_is_checked_here_before_it_costs_anything(parent, tmp_path):
+    from trainer.launch.submit import plan_training
+
+    def plan(*keys):
+        config = tiny_run.tiny_config(tmp_path, *keys)
+        return plan_training(config, tmp_path / "tiny.yaml", shares_disk=False)
+
+    with pytest.raises(ConfigError, match="folder of this machine"):
+        plan("training.start_from=parent")
+    with pytest.raises(ConfigError, match="other networks"):
+        plan(f"training.start_from={parent}", "model.latent_dim=8")
+    with pytest.raises(CheckpointError):
+        plan(f"training.start_from={tmp_path / 'nowhere'}")
+    assert plan(f"training.start_from={parent}").config.training.start_from == str(parent)
+
+
+def test_a_strength_that_is_in_checkpoints_cannot_come_or_go_on_resume(tmp_path):
+    keys = ["loss.name=hinge", "augment.kinds=[colour]"]
+    tiny_run.train(tmp_path, *keys)
+    with pytest.raises(ConfigError, match="part of every checkpoint"):
+        tiny_run.door.resume(str(tmp_path / "run"), ["augment.strength=adaptive"])

@@ -7,9 +7,10 @@ training never waits for it, but for the last one, at the end of the run.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from trainer.callbacks.background import Background
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.schedule import Cadence
 from trainer.errors import CatganError
@@ -52,7 +53,8 @@ class Evaluating(StepCallback):
         total_steps: Of the run; its last checkpoint is always measured.
         global_batch: Pictures a step.
         keep_best: Told the step of the best checkpoint whenever it changes.
-        on_figures: Told a row of figures of each measured step.
+        on_measured: Told all that was measured so far, by step, the newest last; called behind
+            the training.
     """
 
     def __init__(
@@ -63,14 +65,15 @@ class Evaluating(StepCallback):
         total_steps: int,
         global_batch: int,
         keep_best: Callable[[int], None],
-        on_figures: Callable[[dict[str, Any]], None] = lambda row: None,
+        on_measured: Callable[[Sequence[Found]], None] = lambda found: None,
     ) -> None:
         super().__init__()
         self._folder = folder
         self._evaluator = evaluator
         self._cadence = cadence
         self._total_steps, self._global_batch = total_steps, global_batch
-        self._keep_best, self._on_figures = keep_best, on_figures
+        self._keep_best, self._on_measured = keep_best, on_measured
+        self._behind = Background("evaluations")
         self._last_step, self._last_secs = 0, time.monotonic()
         self._waiting: int | None = None
         self._job: tuple[int, Job] | None = None
@@ -93,7 +96,8 @@ class Evaluating(StepCallback):
     def after_call(self, step: int, logs: dict[str, Any]) -> None:
         """Looks whether an answer has come, and asks the next question."""
         if self._job is not None and self._job[1].done():
-            self._take()
+            (done, job), self._job = self._job, None
+            self._behind.submit(lambda: self._keep(done, job))
         if self._job is None and self._waiting is not None:
             self._begin_next()
 
@@ -108,9 +112,10 @@ class Evaluating(StepCallback):
             time.sleep(_POLL_SECS)
 
     def close(self) -> None:
-        """Ends what is under way."""
+        """Ends the measurement under way, and waits for what is being written."""
         if self._job is not None:
             self._job[1].cancel()
+        self._behind.close()
 
     def _due(self, step: int) -> bool:
         cadence = self._cadence
@@ -127,10 +132,8 @@ class Evaluating(StepCallback):
         if step is not None:
             self._job = (step, self._evaluator(step))
 
-    def _take(self) -> None:
-        if self._job is None:
-            return
-        (step, job), self._job = self._job, None
+    def _keep(self, step: int, job: Job) -> None:
+        """Writes an answer, behind the training: a bucket may take its time."""
         try:
             found = job.result()
             write_evaluation(self._folder, step, step * self._global_batch, found)
@@ -143,8 +146,8 @@ class Evaluating(StepCallback):
         self._found.append({"step": step, **found})
         for result in found["results"]:
             _LOG.info("step %s: %s", f"{step:,}", told_in_words(result))
-        self._on_figures({"step": step, **scalars(found)})
         self._tell_best()
+        self._on_measured(self._found)
 
     def _tell_best(self) -> None:
         best = best_step(self._found)
@@ -171,11 +174,17 @@ def told_in_words(result: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def best_step(found: list[Found]) -> int | None:
+def comparable(found: Sequence[Found]) -> list[tuple[int, dict[str, float]]]:
+    """Returns step and kernel distance of all that were measured as the newest was."""
+    firsts = [(one["step"], one["results"][0]) for one in found]
+    return [
+        (step, result["figures"][_FIGURE])
+        for step, result in firsts
+        if result["provenance"] == firsts[-1][1]["provenance"] and _FIGURE in result["figures"]
+    ]
+
+
+def best_step(found: Sequence[Found]) -> int | None:
     """Returns the step of the least kernel distance among those measured as the newest was."""
-    comparable: list[tuple[float, int]] = []
-    for one in found:
-        first, newest = one["results"][0], found[-1]["results"][0]
-        if first["provenance"] == newest["provenance"] and _FIGURE in first["figures"]:
-            comparable.append((first["figures"][_FIGURE]["value"], one["step"]))
-    return min(comparable)[1] if comparable else None
+    alike = comparable(found)
+    return min(alike, key=lambda one: one[1]["value"])[0] if alike else None

@@ -6,7 +6,7 @@ is `trainer.health`'s.
 
 import collections
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,11 @@ import tensorflow as tf
 
 from trainer import health
 from trainer.callbacks.base import StepCallback
+from trainer.callbacks.evaluating import Found, comparable
 from trainer.config import Config
 from trainer.gan.losses import build_loss
-from trainer.run_folder import RunFolder, read_evaluations
 
 _LOG = logging.getLogger("catgan")
-_FIGURE = "kernel_distance"
 
 
 class HealthWatch(StepCallback):
@@ -27,15 +26,12 @@ class HealthWatch(StepCallback):
 
     Args:
         config: Of the run.
-        folder: The run folder.
         real_pictures: `count -> uint8 [at most count, H, W, 3]`.
     """
 
-    def __init__(
-        self, config: Config, folder: RunFolder, real_pictures: Callable[[int], np.ndarray]
-    ) -> None:
+    def __init__(self, config: Config, real_pictures: Callable[[int], np.ndarray]) -> None:
         super().__init__()
-        self._config, self._folder, self._real_pictures = config, folder, real_pictures
+        self._config, self._real_pictures = config, real_pictures
         self._guess = loss_of_a_guess(config)
         self._losses: collections.deque[float] = collections.deque(maxlen=health.WINDOW)
         self._told = health.Told()
@@ -64,17 +60,11 @@ class HealthWatch(StepCallback):
         images_seen = step * self._config.training.global_batch
         self._look("collapse", health.collapsed(drawn, self._real_spread, images_seen))
 
-    def measured(self) -> None:
-        """Looks at all that was measured so far."""
-        found = read_evaluations(self._folder)
-        last = found[-1]["results"][0]
-        alike = [
-            (one["step"], figure["value"], figure["error"])
-            for one in found
-            if one["results"][0]["provenance"] == last["provenance"]
-            and (figure := one["results"][0]["figures"].get(_FIGURE))
-        ]
-        self._look("worse", health.worse(alike))
+    def measured(self, found: Sequence[Found]) -> None:
+        """Looks at all that was measured so far, by step; called behind training."""
+        alike = comparable(found)
+        values = [(step, figure["value"], figure["error"]) for step, figure in alike]
+        self._look("worse", health.worse(values))
 
     def _look(self, name: str, found: health.Diagnosis | None) -> None:
         news = self._told.news(name, found)

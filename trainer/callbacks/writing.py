@@ -5,7 +5,7 @@ another. Each does its own work.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from trainer import checkpoint
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.data_wait import DataWait
-from trainer.callbacks.evaluating import Evaluating, Evaluator
+from trainer.callbacks.evaluating import Evaluating, Evaluator, Found, scalars
 from trainer.callbacks.health_watch import HealthWatch
 from trainer.callbacks.metrics import Metrics
 from trainer.callbacks.nonfinite import NonFinite
@@ -88,7 +88,7 @@ class Writing:
         self._board: list[TensorBoard] = []
         if config.log.tensorboard:
             self._board.append(TensorBoard(folder.folder, start.begun.start))
-        self._health = HealthWatch(config, folder, start.real_pictures)
+        self._health = HealthWatch(config, start.real_pictures)
         self._measuring = self._evaluating()
 
     def callbacks(self) -> list[StepCallback]:
@@ -168,9 +168,9 @@ class Writing:
         def keep_best(step: int) -> None:
             self._store.best = step
 
-        def on_figures(row: dict[str, Any]) -> None:
-            self._to_board(row)
-            self._health.measured()
+        def on_measured(found: Sequence[Found]) -> None:
+            self._to_board({"step": found[-1]["step"], **scalars(found[-1])})
+            self._health.measured(found)
 
         return [
             Evaluating(
@@ -180,7 +180,7 @@ class Writing:
                 start.schedule.total_steps,
                 batch,
                 keep_best,
-                on_figures,
+                on_measured,
             )
         ]
 

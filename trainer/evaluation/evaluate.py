@@ -14,11 +14,11 @@ import numpy as np
 
 from trainer import __version__, scores
 from trainer.data.shards import SPLITS, Split
-from trainer.data.stream import Dataset, open_dataset
+from trainer.data.stream import Dataset
 from trainer.errors import DataError
 from trainer.evaluation import figures, networks
 from trainer.evaluation.networks import FeatureNetwork
-from trainer.evaluation.real import RealFeatures
+from trainer.evaluation.real import RealFeatures, open_set
 from trainer.evaluation.result import Evaluation, Neighbour, Provenance, Result
 from trainer.evaluation.subjects import Subject, open_subject
 
@@ -65,7 +65,7 @@ def evaluate(
         address: A run, a checkpoint, a `.keras` file, a data set, or a folder of pictures.
         against: A data set that `catgan prepare` wrote.
         wish: What to measure; default: everything.
-        cache_dir: For shards of a bucket.
+        cache_dir: For shards of a bucket; empty: the user's cache folder.
         progress: See `Progress`.
 
     Raises:
@@ -75,7 +75,7 @@ def evaluate(
     """
     wish = wish or Wish()
     asked = figures.check_metrics(wish.metrics) if wish.metrics else ()
-    dataset = open_dataset(against, cache_mib=4096, memory_mib=0, cache_dir=cache_dir)
+    dataset = open_set(against, cache_dir)
     subject = open_subject(address, seed=wish.seed)
     _refuse_other_size(subject, dataset)
     count = _count(subject, dataset, wish)

@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from trainer import storage
-from trainer.data.stream import open_dataset
+from trainer.evaluation.real import open_set
 from trainer.evaluation.result import Evaluation, Result
 from trainer.evaluation.subjects import open_subject
 from trainer.gan import sampling
@@ -38,7 +38,7 @@ def write(found: Evaluation, out: str) -> list[str]:
 def nearest_grid(found: Evaluation, result: Result) -> np.ndarray:
     """Returns uint8 `[H, W, 3]`: rows of judged pictures, below each its nearest training one."""
     subject = open_subject(found.subject, seed=int(found.about.get("seed", 0)))
-    dataset = open_dataset(found.against, cache_mib=4096, memory_mib=0, cache_dir="")
+    dataset = open_set(found.against)
     judged = subject.pictures(0, len(result.neighbours))
     near = dataset.pictures("train", [neighbour.picture for neighbour in result.neighbours])
     rows = []

@@ -51,11 +51,6 @@ class FeatureNetwork:
     coarse_px: int
     call: Callable[[tf.Tensor], tf.Tensor]
 
-    @property
-    def is_inception(self) -> bool:
-        """Whether its Fréchet distance is what papers call FID."""
-        return self.name == INCEPTION
-
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Returns float32 `[n, width]` of uint8 pictures `[n, H, W, 3]`."""
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:

@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 from trainer import storage
 from trainer.data.shards import Split
-from trainer.data.stream import Dataset
+from trainer.data.stream import Dataset, open_dataset
 from trainer.errors import StorageError
 from trainer.evaluation.networks import FeatureNetwork
 from trainer.seeds import permutation
@@ -26,10 +26,22 @@ log = logging.getLogger("catgan.evaluation")
 
 FOLDER = "features"
 _PURPOSE = "evaluated pictures"
+_CACHE_MIB = 4096
 _PART = 1024
 
 # Told how many of how many pictures are measured.
 Progress = Callable[[int, int], None]
+
+
+def open_set(address: str, cache_dir: str = "") -> Dataset:
+    """Opens a data set to look at single pictures of it; see `trainer.data.stream`.
+
+    Args:
+        address: Folder or bucket.
+        cache_dir: For shards of a bucket; empty: the user's cache folder.
+    """
+    folder = cache_dir or user_cache_folder()
+    return open_dataset(address, cache_mib=_CACHE_MIB, memory_mib=0, cache_dir=folder)
 
 
 @dataclass

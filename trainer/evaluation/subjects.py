@@ -14,8 +14,8 @@ from trainer import generate, storage
 from trainer.data.decode import decode
 from trainer.data.rejection import Rejected
 from trainer.data.shards import MANIFEST_NAME
-from trainer.data.stream import open_dataset
 from trainer.errors import DataError
+from trainer.evaluation.real import open_set
 from trainer.gan import sampling
 from trainer.run_folder import names, split_run_address
 from trainer.seeds import permutation
@@ -76,7 +76,7 @@ def _generated(address: str, seed: int) -> Subject:
 
 
 def _data_set(address: str) -> Subject:
-    dataset = open_dataset(address, cache_mib=4096, memory_mib=0, cache_dir="")
+    dataset = open_set(address)
     numbers = permutation(dataset.train_count, 0, f"{_PURPOSE}:{dataset.fingerprint}")
     about = {"kind": "data set", "fingerprint": dataset.fingerprint, "split": "train"}
     return Subject(

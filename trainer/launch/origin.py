@@ -10,6 +10,7 @@ from typing import Any
 
 from trainer import checkpoint, storage
 from trainer import config as configs
+from trainer.checkpoint.networks import config_of
 from trainer.config import Config
 from trainer.errors import ConfigError
 from trainer.run_folder import RunRecord, split_run_address
@@ -80,9 +81,7 @@ def told(config: Config, record: RunRecord | None) -> dict[str, Any]:
 
 
 def _refuse_other_networks(config: Config, found: checkpoint.Checkpoint) -> None:
-    where = f"the config in {found.address}"
-    theirs = configs.from_text(str(found.meta.get("config", "")), where=where)
-    changed = configs.differences(theirs, config)
+    changed = configs.differences(config_of(found), config)
     differs = {key: changed[key] for key in _SAME if key in changed}
     if differs:
         shown = ", ".join(

@@ -44,7 +44,10 @@ _FIXED_ON_RESUME = {
 def refuse_changes(before: Config, after: Config) -> None:
     """Raises ConfigError where a resumption would change what a run is."""
     changed = configs.differences(before, after)
-    for key, reason in _FIXED_ON_RESUME.items():
+    fixed = dict(_FIXED_ON_RESUME)
+    if before.augment.is_adaptive != after.augment.is_adaptive:
+        fixed["augment.strength"] = "an adaptive strength is part of every checkpoint"
+    for key, reason in fixed.items():
         if key in changed:
             old, new = changed[key]
             raise ConfigError(

@@ -17,7 +17,7 @@ from trainer import __version__, storage
 from trainer import config as configs
 from trainer.config import Config
 from trainer.errors import ClusterError, ConfigError
-from trainer.launch import door, job_package, jobs, starting
+from trainer.launch import door, job_package, jobs, origin, starting
 from trainer.launch.hold import hold
 from trainer.launch.job_server import JobServer
 from trainer.launch.on_ray import refuse_too_many_workers
@@ -29,6 +29,7 @@ log = logging.getLogger("catgan")
 BUCKET = "gs://"
 # Else one worker would train on the head, where there are no GPUs.
 JOIN = ("--address", "auto")
+_OPTIONAL = ("dataset.source", "training.start_from")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def plan_training(config: Config, config_path: Path, *, shares_disk: bool) -> Pl
         shares_disk: The cluster sees the folders of this machine.
 
     Raises:
-        ConfigError: The run exists with another config, or an address exists only here.
+        ConfigError: The run exists with another config, an address exists only here, or
+            `training.start_from` has other networks.
+        CheckpointError: `training.start_from` holds no whole checkpoint.
         DataError: The data set does not fit, or is neither there nor made.
     """
     config = with_absolute_addresses(config, shares_disk=shares_disk)
@@ -79,7 +82,7 @@ def plan_training(config: Config, config_path: Path, *, shares_disk: bool) -> Pl
     config = config.model_copy(update={"run": folder.address})
     finished = record is not None and door.is_finished(record, config)
     if not finished:
-        _check(config)
+        _check(config, record)
     name = config_path.stem + ".yaml"
     return Plan(config, folder.address, ("train", name, *JOIN), name, record, finished)
 
@@ -98,7 +101,7 @@ def plan_resumption(
     record = folder.read_record()
     finished = record is not None and from_step is None and door.is_finished(record, config)
     if not finished:
-        _check(config)
+        _check(config, record)
     step = () if from_step is None else ("--from", f"step-{from_step:09d}")
     words = ("resume", folder.address, *overrides, *step, *JOIN)
     return Plan(config, folder.address, words, "", record, finished)
@@ -114,9 +117,11 @@ def with_absolute_addresses(config: Config, *, shares_disk: bool) -> Config:
         "run": config.run,
         "dataset.address": config.dataset.address,
         "dataset.source": config.dataset.source,
+        "training.start_from": config.training.start_from,
     }
     for key, address in found.items():
-        if key == "dataset.source" and (":" in address or not address):
+        # These may be left out, and a source need not be an address.
+        if (key == "dataset.source" and ":" in address) or (key in _OPTIONAL and not address):
             continue
         _must_be_reachable(key, address, key, shares_disk=shares_disk)
     run, dataset = (storage.open_folder(found[key]).address for key in ("run", "dataset.address"))
@@ -124,8 +129,13 @@ def with_absolute_addresses(config: Config, *, shares_disk: bool) -> Config:
     if source and ":" not in source:
         source = os.path.abspath(source)
     update = {"address": dataset, "source": source}
+    start_from = config.training.start_from and storage.canonical(config.training.start_from)
     return config.model_copy(
-        update={"run": run, "dataset": config.dataset.model_copy(update=update)}
+        update={
+            "run": run,
+            "dataset": config.dataset.model_copy(update=update),
+            "training": config.training.model_copy(update={"start_from": start_from}),
+        }
     )
 
 
@@ -140,9 +150,11 @@ def _must_be_reachable(what: str, address: str, key: str, *, shares_disk: bool) 
     )
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, record: RunRecord | None) -> None:
     starting.refuse_other_pictures(config)
     refuse_too_many_workers(config)
+    if record is None:
+        origin.told(origin.pinned(config), None)
 
 
 def send(plan: Plan, server: JobServer, name: str = "") -> str:
