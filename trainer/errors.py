@@ -94,6 +94,10 @@ class TrainingError(CatganError):
     exit_code = 7
 
 
+class NonFiniteError(TrainingError):
+    """A step's losses are no numbers; the run can go back and try once more."""
+
+
 class InterruptedRun(CatganError):
     """The run was stopped by Ctrl-C, after a checkpoint was published."""
 

@@ -105,7 +105,8 @@ def run(
         extra_callbacks: More callbacks, for the model that was built.
 
     Raises:
-        TrainingError: Non-finite losses, or out of memory.
+        NonFiniteError: A step's losses are no numbers.
+        TrainingError: Out of memory.
         CatganError: Storage, data or checkpoint trouble that did not pass.
     """
     rows = rows_of(
@@ -193,7 +194,7 @@ class _Start:
     def _fit(self, callbacks: list) -> None:
         config, distribution = self._config, self._context.distribution
         batches = self._dataset.batches(
-            seed=config.seed,
+            seed=config.step_seed,
             global_batch=config.training.global_batch,
             lanes=config.dataset.lanes,
             rank=distribution.rank,

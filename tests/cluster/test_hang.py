@@ -17,10 +17,12 @@ from tests.cluster.driving import (
     assert_same_bits,
     checkpoints,
     final_state,
+    open_run,
     record,
 )
 from tests.cluster.nodes import Nodes, several
 from tests.conftest import REPOSITORY
+from trainer.run_folder import read_metrics
 
 pytestmark = pytest.mark.cluster
 
@@ -152,7 +154,7 @@ def test_a_bug_is_tried_again_and_then_told_with_its_cause(drive, tmp_path):
     ],
 )
 def test_an_error_with_a_remedy_is_told_once_and_not_tried_again(drive, tmp_path, kind, code, what):
-    got, told = drive(kind)
+    got, told = drive(kind, "training.max_rollbacks=0")
     assert got == code, told
     assert told.count(what) == 1, told
     found = record(tmp_path / "run")
@@ -160,6 +162,18 @@ def test_an_error_with_a_remedy_is_told_once_and_not_tried_again(drive, tmp_path
     assert len(found.starts) == 1
     assert checkpoints(tmp_path / "run") == [EVERY, 2 * EVERY]
     assert "going on" not in told
+
+
+def test_losses_that_are_no_numbers_send_all_workers_back(drive, tmp_path, nodes):
+    """They come in every attempt; without what makes them, the run goes on at the lower rates."""
+    code, told = drive("diverges", "training.max_rollbacks=1")
+    assert code == 7, told
+    assert "rates of 1/2 and other pictures and draws (1 of at most 1 times" in told
+    assert [start.first_step for start in record(tmp_path / "run").starts] == [0, 40]
+    resume(tmp_path, nodes)
+    assert_finished(tmp_path / "run")
+    rows = [row for row in read_metrics(open_run(tmp_path / "run")) if row["step"] > 40]
+    assert {row.get("rollbacks") for row in rows} == {1}
 
 
 def test_a_lost_port_costs_nothing(drive, undisturbed, tmp_path):

@@ -43,14 +43,15 @@ class WaitAt(StepCallback):
 
 
 class Poison(StepCallback):
-    """After a step, one weight is no number any more."""
+    """After a step, one weight is no number any more; so many times, over all starts."""
 
-    def __init__(self, step: int, network: str) -> None:
+    def __init__(self, step: int, network: str, times: int = 99) -> None:
         super().__init__()
-        self._step, self._network = step, network
+        self._step, self._network, self._times = step, network, times
 
     def after_call(self, step: int, logs: dict[str, Any]) -> None:
-        if step == self._step:
+        if step == self._step and self._times:
+            self._times -= 1
             poison(getattr(self.model, self._network))
 
 
@@ -71,9 +72,10 @@ def train_and_wait(args: list[str]) -> int:
 
 
 def train_poisoned(args: list[str]) -> int:
-    """Trains CONFIG; after STEP a weight of NETWORK is NaN."""
-    config, run, step, network = args
-    options = Options(callbacks=lambda gan: [Poison(int(step), network)])
+    """Trains CONFIG; after STEP a weight of NETWORK is NaN, in so many starts."""
+    config, run, step, network, times = args
+    poison = Poison(int(step), network, int(times))
+    options = Options(callbacks=lambda gan: [poison])
     return _told(lambda: door.train(configs.load(config, [f"run={run}"]), options))
 
 

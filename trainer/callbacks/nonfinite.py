@@ -13,7 +13,7 @@ from trainer.callbacks.base import StepCallback
 from trainer.command_line import catgan
 from trainer.config import Config, setting
 from trainer.config.kinds import value_out
-from trainer.errors import TrainingError
+from trainer.errors import NonFiniteError
 from trainer.run_folder import step_name
 from trainer.schedules import largest, scaled
 
@@ -21,7 +21,7 @@ _CHECK_SECS = 1.0
 
 
 class NonFinite(StepCallback):
-    """Raises TrainingError soon after a step whose losses were not finite.
+    """Raises NonFiniteError soon after a step whose losses were not finite.
 
     Args:
         config: Of the run, for advice in terms of its own values.
@@ -51,14 +51,14 @@ class NonFinite(StepCallback):
         """Reads the model's note now; to be called before weights are kept.
 
         Raises:
-            TrainingError: A step up to `step` had a loss that was not finite.
+            NonFiniteError: A step up to `step` had a loss that was not finite.
         """
         first = int(self.model.first_nonfinite_step.numpy())
         self._checked_at = time.monotonic()
         if first >= 0:
             raise self._error(first, step)
 
-    def _error(self, first: int, step: int) -> TrainingError:
+    def _error(self, first: int, step: int) -> NonFiniteError:
         good = self._last_good_step()
         noticed = f" (noticed after step {step:,})" if step != first else ""
         kept = (
@@ -66,8 +66,10 @@ class NonFinite(StepCallback):
             if good is not None
             else "there is no checkpoint before it"
         )
-        return TrainingError(
-            f"the losses of step {first:,} are not finite{noticed}; {kept}",
+        back = self._config.training.rollbacks
+        went = f"; the run went back {back} times for such losses already" if back else ""
+        return NonFiniteError(
+            f"the losses of step {first:,} are not finite{noticed}; {kept}{went}",
             expected="finite losses; no weights from that step on were kept",
             remedy=self._advice(good),
         )

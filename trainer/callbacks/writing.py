@@ -136,6 +136,8 @@ class Writing:
 
     def _metrics(self) -> Metrics:
         start = self._start
+        rollbacks = start.config.training.rollbacks
+        rolled_back = {"rollbacks": rollbacks} if rollbacks else {}
         return Metrics(
             self._rows,
             self._due(start.schedule.metrics),
@@ -144,7 +146,7 @@ class Writing:
             start.wait.secs,
             self._on_row,
             start.world_size,
-            lambda: start.row_extras() | self._health.figures(),
+            lambda: start.row_extras() | self._health.figures() | rolled_back,
         )
 
     def _samples(self) -> Sampling:

@@ -88,6 +88,13 @@ class TrainingSettings(Section):
         0, ge=0, allow_inf_nan=False, description="stop cleanly after so many minutes; 0: never"
     )
 
+    max_rollbacks: Zero = Field(
+        2, description="non-finite losses send a run back at most so often; 0: they end it"
+    )
+    rollbacks: Zero = Field(
+        0, description="times they did; counted by the run, each halves the rates and draws anew"
+    )
+
     @property
     def update_batch(self) -> int:
         """Pictures of one update of D, over all workers."""

@@ -20,6 +20,8 @@ from trainer.config.learning import (
     TrainingSettings,
 )
 from trainer.progress import Interval
+from trainer.schedules import scaled
+from trainer.seeds import purpose_key
 
 
 class DatasetSettings(Section):
@@ -162,6 +164,30 @@ class Config(Section):
     log: LogSettings = LogSettings()
     cost: CostSettings = CostSettings()
     cluster: ClusterSettings = ClusterSettings()
+
+    @property
+    def step_seed(self) -> int:
+        """Decides the order of the pictures and every draw inside a step.
+
+        It is `seed` until non-finite losses send the run back: the same pictures and draws
+        would lead it to the same place.
+        """
+        rollbacks = self.training.rollbacks
+        return purpose_key(self.seed, f"rollback/{rollbacks}") if rollbacks else self.seed
+
+    @property
+    def generator_adam(self) -> OptimizerSettings:
+        """The generator's optimizer at the rates of now, see `training.rollbacks`."""
+        return self._slowed(self.generator_optimizer)
+
+    @property
+    def discriminator_adam(self) -> OptimizerSettings:
+        """The same for the discriminator."""
+        return self._slowed(self.discriminator_optimizer)
+
+    def _slowed(self, optimizer: OptimizerSettings) -> OptimizerSettings:
+        rate = scaled(optimizer.rate, 0.5**self.training.rollbacks)
+        return optimizer.model_copy(update={"rate": rate})
 
     @property
     def whole_price_per_hour(self) -> float:

@@ -67,13 +67,13 @@ def build_gan(
         generator = build_generator(model, size_px, quick=quick, **options)
         discriminator = build_discriminator(model, size_px, quick=quick, **options)
         ema_generator = build_generator(model, size_px, **options)
-        generator_optimizer = adam(distribution, config.generator_optimizer, "generator_adam")
+        generator_optimizer = adam(distribution, config.generator_adam, "generator_adam")
         generator_optimizer.build(generator.trainable_variables)
         discriminator_optimizer = adam(
-            distribution, config.discriminator_optimizer, "discriminator_adam"
+            distribution, config.discriminator_adam, "discriminator_adam"
         )
         discriminator_optimizer.build(discriminator.trainable_variables)
-    draws = Draws(config.seed, config.training.global_batch, rows)
+    draws = Draws(config.step_seed, config.training.global_batch, rows)
     gan = GAN(
         generator,
         discriminator,

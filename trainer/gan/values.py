@@ -63,8 +63,8 @@ def values_at(
     else:
         strength = now(configured)
     return Values(
-        generator_rate=rate(config.generator_optimizer.rate),
-        discriminator_rate=rate(config.discriminator_optimizer.rate),
+        generator_rate=rate(config.generator_adam.rate),
+        discriminator_rate=rate(config.discriminator_adam.rate),
         r1_weight=now(config.loss.r1_weight),
         r2_weight=now(config.loss.r2_weight),
         gradient_penalty_weight=now(config.loss.gradient_penalty_weight),

@@ -4,13 +4,17 @@ Owns the order of a start in one process. Whether one is wanted is decided in
 `trainer.launch.door`.
 """
 
+import dataclasses
 import logging
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
-from trainer.launch import evaluators, starting
+from trainer.errors import NonFiniteError
+from trainer.launch import evaluators, rollback, starting
 from trainer.launch.hold import Hold, hold
 from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
@@ -46,15 +50,13 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
     config = starting.resolve(config, folder, resolve_precision(config.precision))
     starting.prepare_if_missing(config)
     dataset = starting.open_dataset(config)
-    record = folder.read_record()
-    choices = starting.choices(config, record, found)
-    identity = starting.identity(config, dataset.fingerprint, choices, record)
+    choices = starting.choices(config, folder.read_record(), found)
     log.info("run %s on %s, data set %s", folder.address, found.name, dataset.address)
-    with StopRequests(max_mins=config.training.max_mins, should_stop=held.lost) as stops:
-        held.take()
+
+    def train(config: Config, options: Options) -> worker.Result:
         begun = checkpoint.begin(
             folder,
-            identity,
+            starting.identity(config, dataset.fingerprint, choices, folder.read_record()),
             from_step=options.from_step,
             host=socket.gethostname(),
             versions=starting.versions(),
@@ -70,14 +72,31 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             before_publish=options.before_publish,
             evaluator=evaluators.local(config, folder.address),
         )
-        result = starting.ending(
+        return starting.ending(
             folder,
             begun.start,
             lambda: worker.run(config, folder, dataset, begun, context, options.callbacks),
             config.training.global_batch,
         )
+
+    with StopRequests(max_mins=config.training.max_mins, should_stop=held.lost) as stops:
+        held.take()
+        result = _going_back(train, config, options, stops)
         command = catgan("resume", folder.address)
         if result.status == "stopped":
             held.raise_if_lost()
             stops.raise_if_signalled(result.step, command)
         return Outcome(result.status, result.step, folder.address, result.cause, command)
+
+
+def _going_back(train: Callable[..., Any], config: Config, options: Options, stops: Any) -> Any:
+    """Trains, and again from the last good checkpoint where losses were no numbers."""
+    while True:
+        try:
+            return train(config, options)
+        except NonFiniteError as error:
+            if options.eager or stops.cause():
+                raise
+            config = rollback.rolled_back(config, error)
+            changed = rollback.overrides(config)
+            options = dataclasses.replace(options, from_step=None, overrides=changed)

@@ -21,8 +21,8 @@ from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.data.order import check_world_size, default_lanes
 from trainer.data.shards import checked_manifest
-from trainer.errors import CatganError
-from trainer.launch import mailbox, starting
+from trainer.errors import CatganError, NonFiniteError
+from trainer.launch import mailbox, rollback, starting
 from trainer.launch.budget import Budget
 from trainer.launch.finding_room import await_room, free_places
 from trainer.launch.head_watch import HeadWatch
@@ -104,6 +104,7 @@ class _Driver:
         self._namespace = ray.get_runtime_context().namespace
         self._name = f"catgan-{secrets.token_hex(8)}"
         self._attempts = 0
+        self._overrides = options.overrides
         self._restart_secs = 0.0
         self._stood_since = self._noticed_at = 0.0
         self._clock_runs = False
@@ -117,8 +118,8 @@ class _Driver:
         starting.prepare_if_missing(config)
         manifest = checked_manifest(storage.open_folder(config.dataset.address))
         starting.refuse_other_size(manifest, config)
-        record = self._folder.read_record()
-        self._identity = starting.identity(config, manifest.fingerprint, self._choices, record)
+        self._fingerprint = manifest.fingerprint
+        self._identity = self._identified()
         self._coordinator = mailbox.start(self._name, self._namespace, self._held.lease_secs)
         self._held.take()
         self._stops.lets_finish()
@@ -129,6 +130,10 @@ class _Driver:
                 return outcome
             self._held.must_be_ours()
             workers = self._await_room(config)
+
+    def _identified(self) -> Any:
+        record = self._folder.read_record()
+        return starting.identity(self._config, self._fingerprint, self._choices, record)
 
     def _attempt(self, workers: int) -> Outcome | None:
         """Trains with one group of workers; None: another one is to follow."""
@@ -155,8 +160,7 @@ class _Driver:
             self._stood_since, self._noticed_at = fate.moved_at, fate.noticed_at
 
     def _claim(self, workers: int) -> int:
-        first = self._attempts == 1
-        overrides = self._options.overrides if first else ()
+        overrides, self._overrides = self._overrides, ()
         number = checkpoint.claim(
             self._folder,
             self._identity,
@@ -254,7 +258,8 @@ class _Driver:
         starting.note_end(self._folder, number, "failed", fate.cause)
         self._held.raise_if_lost()
         if fate.failure is not None and fate.failure.own:
-            raise fate.failure.error()
+            self._go_back(fate.failure.error())
+            return None
         if fate.failure is not None:
             log.debug("%s", fate.failure.trace)
         if self._stops.cause():
@@ -268,6 +273,14 @@ class _Driver:
             )
         log.warning("%s; going on from the newest checkpoint", fate.cause)
         return None
+
+    def _go_back(self, error: CatganError) -> None:
+        """Prepares another attempt after losses that were no numbers; raises any other error."""
+        if not isinstance(error, NonFiniteError) or self._stops.cause():
+            raise error
+        self._config = rollback.rolled_back(self._config, error)
+        self._overrides = rollback.overrides(self._config)
+        self._identity = self._identified()
 
     def _stopped(self, ended: Any, *, resized: bool) -> Outcome | None:
         self._held.raise_if_lost()

@@ -84,6 +84,7 @@ def _resolved_like(config: Config, saved: Config) -> Config:
     if not dataset.lanes:
         dataset = dataset.model_copy(update={"lanes": saved.dataset.lanes})
     precision = saved.precision if config.precision == "auto" else config.precision
-    return unpinned_like(
-        config.model_copy(update={"dataset": dataset, "precision": precision}), saved
-    )
+    rollbacks = config.training.rollbacks or saved.training.rollbacks
+    training = config.training.model_copy(update={"rollbacks": rollbacks})
+    update = {"dataset": dataset, "precision": precision, "training": training}
+    return unpinned_like(config.model_copy(update=update), saved)

@@ -1,0 +1,120 @@
+"""The arms of the ablation: which recipe each trains, as a config and what is changed in it.
+
+Owns the list, from the recipe of 2018 to the shipped one and around it. All networks have the
+same width beside the picture, `BASE_CHANNELS`, unless an arm says otherwise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+BASE_CHANNELS = 16
+KERAS_ADA = "keras-ada"
+
+_OLD_OPTIMIZERS = (
+    "generator_optimizer.rate=2e-4",
+    "discriminator_optimizer.rate=2e-4",
+    "generator_optimizer.beta_1=0.5",
+    "discriminator_optimizer.beta_1=0.5",
+    "generator_optimizer.beta_2=0.999",
+    "discriminator_optimizer.beta_2=0.999",
+)
+_NO_PENALTY = ("loss.r1_weight=0", "loss.r2_weight=0")
+_NO_AVERAGE = ("ema.half_life_images=0",)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One recipe.
+
+    Attributes:
+        name: As in the table and in the names of its files.
+        told: What it is, for a reader of the table.
+        config: The file under `configs/` it begins with.
+        changes: `KEY=VALUE` in it.
+    """
+
+    name: str
+    told: str
+    config: str = "cats64"
+    changes: tuple[str, ...] = ()
+
+
+def _from_the_seed() -> Iterator[Arm]:
+    """Yields the way from the recipe of 2018 to the shipped one, a piece at a time."""
+    yield Arm("seed2018", "the tutorial of 2018 as it is", "seed2018")
+    yield Arm("seed2018-fixed", "its faults mended, its recipe kept", "seed2018-fixed")
+    norms = ("model.generator_norm=batch", "model.discriminator_norm=batch")
+    loss = ("loss.name=non_saturating",)
+    steps = (
+        ("dcgan", "4×4 kernels, He initialisation, one rate of 2e-4, flips",
+         (*norms, *loss, *_NO_PENALTY, *_NO_AVERAGE, *_OLD_OPTIMIZERS)),
+        ("+average", "and the averaged generator", (*norms, *loss, *_NO_PENALTY, *_OLD_OPTIMIZERS)),
+        ("+r1", "and R1 every 16 steps, no batch norm in D",
+         (norms[0], *loss, "loss.r2_weight=0", *_OLD_OPTIMIZERS)),
+        ("+no-norm", "and no batch norm in G", (*loss, "loss.r2_weight=0", *_OLD_OPTIMIZERS)),
+        ("+pairing", "and relativistic pairing with R2", _OLD_OPTIMIZERS),
+    )  # fmt: skip
+    for name, told, changes in steps:
+        yield Arm(name, told, changes=changes)
+    yield Arm("plain", "and Adam at 4e-4 with betas 0 and 0.99: the plain recipe")
+
+
+def _rates(value: str) -> tuple[str, ...]:
+    return f"generator_optimizer.rate={value}", f"discriminator_optimizer.rate={value}"
+
+
+def _around() -> Iterator[Arm]:
+    """Yields the plain recipe with one thing changed."""
+    changed = {
+        "non-saturating": ("non-saturating loss", ("loss.name=non_saturating",)),
+        "hinge": ("hinge loss", ("loss.name=hinge",)),
+        "ralsgan": ("relativistic average least squares", ("loss.name=relativistic_average",)),
+        "wgan-gp": (
+            "Wasserstein, gradient penalty 10 in every step",
+            ("loss.name=wasserstein", *_NO_PENALTY, "loss.gradient_penalty_weight=10",
+             "loss.penalty_every_steps=1"),
+        ),
+        "spectral": (
+            "hinge, spectral norm, no penalty",
+            ("loss.name=hinge", "model.spectral_norm=true", *_NO_PENALTY),
+        ),
+        "resnet": ("residual networks", ("model.architecture=resnet",)),
+        "r3gan": ("R3GAN's networks, one block a size",
+                  ("model.architecture=r3gan", "model.blocks=1", *_rates("2e-4"))),
+        "low-pass": ("low-pass doubling in G", ("model.upsampling=low_pass",)),
+        "norm-in-g": ("batch norm in G", ("model.generator_norm=batch",)),
+        "augment": (
+            "colour, translation, cutout, growing to 0.3",
+            ("augment.kinds=[colour, translation, cutout]", "augment.strength=0 to 0.3"),
+        ),
+        "ada": (
+            "non-saturating, the same pieces, adaptive",
+            ("loss.name=non_saturating", "augment.kinds=[colour, translation, cutout]",
+             "augment.strength=adaptive", "augment.adaptive_images=200000"),
+        ),
+        "cosine": ("rates falling to a quarter, the average's half-life from 0",
+                   (*_rates("4e-4 to 1e-4"), "ema.half_life_images=0 to 20000")),
+        "penalty-0.3": ("R1 and R2 of weight 0.3", ("loss.r1_weight=0.3", "loss.r2_weight=0.3")),
+        "penalty-3": ("R1 and R2 of weight 3", ("loss.r1_weight=3", "loss.r2_weight=3")),
+        "penalty-falling": ("R1 and R2 from 3 to 0.3",
+                            ("loss.r1_weight=3 to 0.3", "loss.r2_weight=3 to 0.3")),
+        "batch-32": ("batch 32", ("training.global_batch=32",)),
+        "batch-128": ("batch 128", ("training.global_batch=128",)),
+        "simultaneous": ("both updates from one pass", ("training.update=simultaneous",)),
+        "rate-8e-4": ("Adam at 8e-4", _rates("8e-4")),
+        "wide": ("24 base channels", ("model.base_channels=24",)),
+        "narrow": ("8 base channels", ("model.base_channels=8",)),
+    }  # fmt: skip
+    for name, (told, changes) in changed.items():
+        yield Arm(name, told, changes=changes)
+
+
+ARMS = {
+    arm.name: arm
+    for arm in [
+        *_from_the_seed(),
+        *_around(),
+        Arm(KERAS_ADA, "the Keras example of adaptive augmentation, its own widths and batch", ""),
+    ]
+}
+SCREENED = tuple(name for name in ARMS if name != KERAS_ADA)
