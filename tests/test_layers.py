@@ -48,6 +48,7 @@ RANKS = {
     "outliers": 6,
     "summary": 6,
     "evaluation": 7,
+    "report": 8,
     "launch": 8,
     "cli": 9,
 }

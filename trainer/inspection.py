@@ -232,7 +232,7 @@ def _run(run: RunFolder) -> Inspection:
         "metrics_rows": len(rows),
         "evaluations": [_measured(one) for one in read_evaluations(run)],
         "last_row": {key: rows[-1][key] for key in _SHOWN_FIGURES if rows and key in rows[-1]},
-        "samples": sum(1 for _ in run.folder.list(f"{names.SAMPLES}/")),
+        "samples": sum(1 for _ in run.folder.list(f"{names.SAMPLES}/step-")),
         "generator": run.folder.exists(names.GENERATOR),
     }
     return Inspection("run", run.address, facts, tuple(problems))

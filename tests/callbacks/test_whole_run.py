@@ -40,7 +40,8 @@ def test_checkpoints_at_due_steps_and_at_the_end(finished):
 def test_grids_early_and_at_due_steps(finished):
     steps = [0, 1, 2, 4, 6, 8, 12]
     expected = {f"samples/step-{step:09d}.png" for step in steps}
-    assert set(names(finished, "samples/")) == {*expected, "samples/latest.png", "samples/real.png"}
+    others = ("latest.png", "real.png", "walks.png", "answers.json")
+    assert set(names(finished, "samples/")) == {*expected, *(f"samples/{name}" for name in others)}
     read = finished.folder.folder.read
     assert read("samples/latest.png") == read("samples/step-000000012.png")
     assert read("samples/step-000000000.png") != read("samples/step-000000012.png")

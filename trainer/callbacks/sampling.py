@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from trainer.callbacks import portrait
 from trainer.callbacks.background import Background
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.schedule import Due
@@ -51,12 +52,13 @@ class Sampling(StepCallback):
         self._on_grid = on_grid
         self._on_pictures = on_pictures
         self._config = config
+        self._real: np.ndarray | None = None
         self._behind = Background("samples")
 
     def begin(self, step: int) -> None:
         """Draws where the run stands, so that `latest.png` is true from the start."""
         self._draw(step, named=self._due.now(step, self._secs()))
-        self._behind.submit(self._write_real_once)
+        self._behind.submit(self._read_real)
 
     def after_call(self, step: int, logs: dict[str, Any]) -> None:
         """Draws if a grid is due."""
@@ -69,7 +71,24 @@ class Sampling(StepCallback):
 
     def _draw(self, step: int, named: bool) -> None:
         pictures = _draw(self.model.ema_generator, self._config)
-        self._behind.submit(lambda: self._write(step, pictures, named))
+        answers = self._answers(step, pictures)
+        walked = portrait.walks(self.model.ema_generator, self._config)
+
+        def write() -> None:
+            self._write(step, pictures, named)
+            portrait.write(self._folder, answers, walked)
+
+        self._behind.submit(write)
+
+    def _answers(self, step: int, pictures: np.ndarray) -> dict[str, Any]:
+        """D's logits of the grid's pictures, and of real ones once they are read."""
+        real = self._real if self._real is not None else pictures[:0]
+        scale, discriminator = self._config.model.picture_scale, self.model.discriminator
+        return {
+            "step": step,
+            "fake_logits": portrait.logits(discriminator, pictures, scale),
+            "real_logits": portrait.logits(discriminator, real, scale),
+        }
 
     def _write(self, step: int, pictures: np.ndarray, named: bool) -> None:
         grid = sampling.grid(pictures)
@@ -77,9 +96,10 @@ class Sampling(StepCallback):
         self._on_grid(step, grid)
         self._on_pictures(step, pictures)
 
-    def _write_real_once(self) -> None:
+    def _read_real(self) -> None:
+        real = self._real_pictures(self._config.samples.count)
+        self._real = real
         if not self._folder.exists(names.REAL_SAMPLE):
-            real = self._real_pictures(self._config.samples.count)
             self._folder.write(names.REAL_SAMPLE, sampling.png_bytes(sampling.grid(real)))
 
 

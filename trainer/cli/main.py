@@ -57,6 +57,9 @@ SECTIONS: dict[str, dict[str, Door]] = {
     "Results": {
         "generate": Door("generate", "generate", "Draw pictures with a trained generator."),
         "evaluate": Door("evaluate", "evaluate", "Measure pictures against real ones."),
+        "report": Door("report", "report", "Make a page about runs, to look at."),
+        "compare": Door("compare", "compare", "Set runs side by side in a table."),
+        "film": Door("film", "film", "Make a film of a run: cats emerge."),
         "outliers": Door("outliers", "outliers", "Find training pictures unlike the others."),
         "inspect": Door("inspect", "inspect", "Say what is at an address, and if it is whole."),
         "verify-resume": Door(

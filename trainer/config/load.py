@@ -93,6 +93,11 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     return {key: (left[key], right[key]) for key in left if left[key] != right[key]}
 
 
+def flat(config: Config) -> dict[str, Any]:
+    """Returns `{key: value}` of all keys, in their order, as plain values."""
+    return _flat(config.model_dump(mode="json"))
+
+
 def _flat(tree: dict, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():

@@ -28,11 +28,16 @@ def write(found: Evaluation, out: str) -> list[str]:
     """
     folder = storage.open_folder(out)
     folder.write(FIGURES, (json.dumps(found.as_dict(), indent=1) + "\n").encode())
+    return [FIGURES, NEAREST] if write_nearest(found, folder, NEAREST) else [FIGURES]
+
+
+def write_nearest(found: Evaluation, folder: storage.Folder, name: str) -> bool:
+    """Writes judged pictures above their nearest training pictures; False: none were looked for."""
     with_neighbours = next((result for result in found.results if result.neighbours), None)
     if with_neighbours is None:
-        return [FIGURES]
-    folder.write(NEAREST, sampling.png_bytes(nearest_grid(found, with_neighbours)))
-    return [FIGURES, NEAREST]
+        return False
+    folder.write(name, sampling.png_bytes(nearest_grid(found, with_neighbours)))
+    return True
 
 
 def nearest_grid(found: Evaluation, result: Result) -> np.ndarray:

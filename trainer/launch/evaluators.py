@@ -18,7 +18,7 @@ from trainer import storage
 from trainer.callbacks.evaluating import Evaluator, Found, Job
 from trainer.config import Config
 from trainer.errors import CatganError, TrainingError
-from trainer.run_folder import names
+from trainer.run_folder import names, split_run_address
 
 NICENESS = 10
 
@@ -53,9 +53,13 @@ class Task:
 
         quiet.import_tensorflow()
         from trainer.evaluation.evaluate import Wish, evaluate
+        from trainer.evaluation.files import write_nearest
 
         wish = Wish(tuple(self.metrics), tuple(self.features), self.count)
-        return evaluate(self.address, self.against, wish, cache_dir=self.cache_dir).as_dict()
+        found = evaluate(self.address, self.against, wish, cache_dir=self.cache_dir)
+        run, _ = split_run_address(self.address)
+        write_nearest(found, storage.open_folder(run), names.NEAREST)
+        return found.as_dict()
 
 
 def local(config: Config, run_address: str) -> Evaluator:

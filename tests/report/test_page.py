@@ -1,0 +1,163 @@
+"""The page as a file: what is on it, its size, and that strangers' text stays text."""
+
+import re
+
+import pytest
+
+from tests.report import made_runs
+from tests.report.made_runs import COUNT, answer, made_run, measured, rows
+from trainer.errors import CheckpointError, ConfigError
+from trainer.report import pictures
+from trainer.report.page import page, report
+from trainer.report.run_view import read_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return made_run(tmp_path / "run", metrics=rows(range(10, 21)))
+
+
+def html(*runs):
+    return page([read_run(run.address) for run in runs])
+
+
+def test_it_says_what_happened(run):
+    measured(run, 20, 0.25)
+    text = html(run)
+    for told in (
+        "finished at step 20 of 1,000",
+        "SIGTERM",
+        "start 2 on there, 2 workers (before: 1)",
+        "kernel distance (net)",
+        "real training pictures get 0.0010",
+        f"catgan resume {run.address}",
+        f"catgan audit {run.address}",
+        "seed 8",
+    ):
+        assert told in text, told
+    assert text.count('class="tile"') == COUNT
+
+
+def test_nothing_is_loaded_from_anywhere(run):
+    text = html(run)
+    head = text[: text.index("</head>")]
+    assert "default-src 'none'" in head
+    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", outside)
+
+
+def test_answers_are_probabilities_or_beside_real_ones(tmp_path):
+    plain = made_run(tmp_path / "plain", "loss.name=non_saturating")
+    answer(plain, 20, [0.0, 2.0, -2.0], [5.0])
+    found, about = pictures.answers_of(read_run(plain.address), 20)
+    assert found == pytest.approx([0.5, 0.880797, 0.119203], abs=1e-6)
+    assert "probability" in about
+    relative = made_run(tmp_path / "relative")
+    answer(relative, 20, [3.0, 5.0, 1.0], [2.0, 4.0])
+    found, about = pictures.answers_of(read_run(relative.address), 20)
+    assert found == pytest.approx([0.5, 0.880797, 0.119203], abs=1e-6)
+    assert "beside 2 real pictures" in about
+    assert "D 0.88" in html(relative)
+
+
+@pytest.mark.parametrize(("step", "real"), [(10, [1.0]), (20, [])])
+def test_answers_of_another_step_or_without_real_pictures_are_left_out(run, step, real):
+    answer(run, step, [1.0] * COUNT, real)
+    assert pictures.answers_of(read_run(run.address), 20) == ([], "")
+
+
+def test_hostile_words_stay_text(tmp_path):
+    evil = "</script><script>alert(1)</script><!--<img src=x onerror=alert(1)>"
+    run = made_run(
+        tmp_path / "<script>alert(2)<",
+        name="<script>",
+        metrics=[{**row, evil: 1, "note": evil} for row in rows([10, 20])],
+    )
+    run.update_record(
+        lambda record: record.model_copy(
+            update={"starts": tuple(s.model_copy(update={"cause": evil, "host": evil})
+                                    for s in record.starts)}
+        )
+    )  # fmt: skip
+    measured(run, 20, 0.3, features=evil)
+    text = html(run)
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert "</script><" not in text.replace("</script>\n<", "")
+    assert "&lt;script&gt;" in text
+
+
+def test_a_long_run_makes_no_large_page(tmp_path):
+    run = made_run(tmp_path / "run", metrics=rows(range(10, 30_010, 10)), samples=range(0, 1000, 5))
+    data = html(run)
+    assert len(data) < 6e6
+    assert data.count('"images"') <= pictures.MOST_GRIDS
+
+
+def test_large_grids_share_their_space(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_MB", 0.02)
+    run = made_run(tmp_path / "run", samples=range(0, 400, 10))
+    found = pictures.pictures(read_run(run.address), pictures.shares([1]))
+    assert sum(len(grid.data) for grid in found.grids) < 20_000
+    assert (found.grids[0].step, found.grids[-1].step) == (0, 390)
+
+
+def test_damaged_pictures_cost_themselves_alone(run, tmp_path, caplog):
+    samples = tmp_path / "run" / "samples"
+    (samples / "step-000000010.png").write_bytes(b"broken")
+    (samples / "walks.png").write_bytes(b"broken")
+    text = html(run)
+    assert '"step": 0' in text
+    assert '"step": 10' not in text
+    assert "left out of the page" in caplog.text
+
+
+def test_a_run_that_has_only_begun(tmp_path):
+    run = made_run(tmp_path / "run", samples=(), status="running")
+    text = html(run)
+    assert "no grid has been drawn yet" in text
+    assert "No figures have been written yet" in text
+
+
+def test_only_a_page_of_a_run_that_goes_reads_itself_again(tmp_path):
+    out = str(tmp_path / "report.html")
+    going = made_run(tmp_path / "going", status="running")
+    found = report([going.address], out, refresh_secs=5)
+    assert found["running"]
+    assert '<meta http-equiv="refresh" content="5">' in (tmp_path / "report.html").read_text()
+    ended = made_run(tmp_path / "ended")
+    assert not report([ended.address], out, refresh_secs=5)["running"]
+    assert "refresh" not in (tmp_path / "report.html").read_text().split("<style>")[0]
+
+
+def test_no_page_of_nothing(run, tmp_path, catgan):
+    with pytest.raises(CheckpointError, match="no run"):
+        report([str(tmp_path / "nothing")], "report.html")
+    with pytest.raises(ConfigError, match="twice"):
+        report([run.address, run.address + "/"], "report.html")
+    assert catgan("report", run.address, "--out", "report.pdf").code == 2
+    assert catgan("report", run.address).out.strip().endswith("report.html")
+
+
+def test_from_a_bucket_into_a_bucket(tmp_path, bucket, catgan):
+    """The whole way over HTTP: read and written by address."""
+    from trainer import storage
+
+    local = made_run(tmp_path / "run", metrics=rows(range(10, 21)))
+    address = f"{bucket.address}/run"
+    away = storage.open_folder(address)
+    for entry in local.folder.list():
+        away.write(entry.name, local.folder.read(entry.name))
+    ended = catgan("report", address, "--out", f"{bucket.address}/page.html")
+    assert ended.code == 0, ended.err
+    page = storage.open_folder(bucket.address).read("page.html")
+    assert f"catgan resume {address}".encode() in page
+
+
+def test_runs_beside_one_another(tmp_path):
+    one = made_run(tmp_path / "one", metrics=rows(range(10, 21)))
+    other = made_run(tmp_path / "two", "loss.name=hinge", metrics=rows(range(10, 21)))
+    text = html(one, other)
+    assert 'id="compared"' in text
+    assert "Losses: generator" in text
+    assert text.count('class="tile"') == 2 * made_runs.COUNT

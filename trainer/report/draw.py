@@ -1,0 +1,148 @@
+"""Charts as Bokeh draws them: one column, one axis of pictures seen, no request to anybody.
+
+Owns colours, sizes and what a reader can do: move and zoom all charts together, read values under
+the pointer, switch lines off in the legend.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainer.report.run_view import Event
+from trainer.report.series import Chart, Line
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure
+
+# Okabe and Ito's colours, told apart by those who see red and green alike; black and yellow left
+# out, because they vanish on one of the two backgrounds.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Readable on white and on black; the page's script changes them with the colour scheme.
+_GREY = "#777777"
+_DASHES = ("solid", "dashed", "dotted", "dotdash")
+_HEIGHT_PX, _LANE_PX = 230, 110
+_MARKERS = {
+    "start": "triangle",
+    "resume": "triangle",
+    "resize": "square",
+    "roll-back": "inverted_triangle",
+    "end": "x",
+    "checkpoint": "dash",
+}
+
+
+def embedded(
+    charts: Sequence[Chart], lanes: Sequence[tuple[str, Sequence[Event], int]]
+) -> tuple[str, list[str], str]:
+    """Returns the script that draws, a `<div>` for each chart, and the library itself.
+
+    Args:
+        charts: In order.
+        lanes: Of each run its name, history and global batch; together the last chart.
+    """
+    from bokeh.embed import components
+    from bokeh.models import Range1d
+    from bokeh.resources import Resources
+
+    last = max((line.images[-1] for chart in charts for line in chart.lines), default=1.0)
+    pictures = Range1d(0, last * 1.02)
+    drawn = [_chart(chart, pictures) for chart in charts]
+    if lanes:
+        drawn.append(_history(lanes, pictures))
+    script, divs = components(drawn, wrap_script=False)
+    library = Resources(mode="inline", components=["bokeh"], minified=True)
+    return script, list(divs), "\n".join(library.js_raw)
+
+
+def _plain(title: str, pictures: Any, height: int, **more: Any) -> "figure":
+    from bokeh.models import NumeralTickFormatter
+    from bokeh.plotting import figure
+
+    plot = figure(
+        height=height,
+        sizing_mode="stretch_width",
+        x_range=pictures,
+        tools="pan,box_zoom,reset,save",
+        toolbar_location="right",
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        outline_line_color=_GREY,
+        # Screen readers get it; the heading above the chart is the page's.
+        name=title,
+        **more,
+    )
+    plot.toolbar.logo = None
+    for axis in plot.axis:
+        axis.axis_label_text_color = axis.major_label_text_color = _GREY
+        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = _GREY
+    plot.grid.grid_line_color, plot.grid.grid_line_alpha = _GREY, 0.25
+    plot.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
+    plot.xaxis.axis_label = "pictures seen"
+    return plot
+
+
+def _chart(chart: Chart, pictures: Any) -> "figure":
+    from bokeh.models import HoverTool
+
+    kind = "log" if chart.logarithmic else "linear"
+    plot = _plain(chart.title, pictures, _HEIGHT_PX, y_axis_type=kind)
+    plot.yaxis.axis_label = chart.unit or None
+    several_runs = len({line.run for line in chart.lines}) > 1
+    for place, line in enumerate(chart.lines):
+        _line(plot, line, COLOURS[(line.run if several_runs else place) % len(COLOURS)], place)
+    plot.add_tools(
+        HoverTool(tooltips=[("", "@name"), ("pictures", "@x{0,0}"), ("value", "@y{0.[00000]}")])
+    )
+    legend = plot.legend[0] if plot.legend else None
+    if legend is not None:
+        legend.click_policy = "hide"
+        legend.location = "top_right"
+        legend.label_text_color, legend.border_line_alpha = _GREY, 0.0
+        legend.background_fill_alpha = 0.0
+        legend.visible = len(chart.lines) > 1
+    return plot
+
+
+def _line(plot: "figure", line: Line, colour: str, place: int) -> None:
+    from bokeh.models import ColumnDataSource, Whisker
+
+    data = {"x": line.images, "y": line.values, "name": [line.label] * len(line.values)}
+    source = ColumnDataSource(data)
+    dash = _DASHES[place // len(COLOURS) % len(_DASHES)]
+    plot.line(
+        "x", "y", source=source, color=colour, width=1.6, legend_label=line.label, line_dash=dash
+    )
+    if line.errors is None and len(line.values) > 60:
+        return
+    plot.scatter("x", "y", source=source, color=colour, size=5, legend_label=line.label)
+    if line.errors is not None:
+        source.data["low"] = line.values - line.errors
+        source.data["high"] = line.values + line.errors
+        whisker = Whisker(base="x", lower="low", upper="high", source=source, line_color=colour)
+        whisker.upper_head.line_color = whisker.lower_head.line_color = colour
+        plot.add_layout(whisker)
+
+
+def _history(lanes: Sequence[tuple[str, Sequence[Event], int]], pictures: Any) -> "figure":
+    from bokeh.models import ColumnDataSource, HoverTool
+
+    kinds = [
+        kind for kind in _MARKERS if any(e.kind == kind for _, events, _ in lanes for e in events)
+    ]
+    rows = [f"{number + 1}. {kind}" if len(lanes) > 1 else kind
+            for number in range(len(lanes)) for kind in kinds]  # fmt: skip
+    height = _LANE_PX + 22 * max(0, len(rows) - 2)
+    plot = _plain("History", pictures, height, y_range=rows[::-1] or ["start"])
+    for number, (name, events, batch) in enumerate(lanes):
+        for event in events:
+            row = f"{number + 1}. {event.kind}" if len(lanes) > 1 else event.kind
+            source = ColumnDataSource(
+                {"x": [event.step * batch], "y": [row], "told": [event.told], "run": [name],
+                 "time": [event.time or "not noted"]}
+            )  # fmt: skip
+            plot.scatter(
+                "x", "y", source=source, marker=_MARKERS[event.kind], size=11,
+                color=COLOURS[number % len(COLOURS)],
+            )  # fmt: skip
+    tips = [("", "@told"), ("when", "@time"), ("pictures", "@x{0,0}")]
+    plot.add_tools(HoverTool(tooltips=tips))
+    return plot

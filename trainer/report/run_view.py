@@ -1,0 +1,154 @@
+"""One run as it is looked at: its record, config, rows, measurements, and which grids there are.
+
+Owns what is read and the run's history in words. Nothing here waits for a run that is going.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from trainer import config as configs
+from trainer import storage
+from trainer.config import Config
+from trainer.errors import CheckpointError
+from trainer.run_folder import RunFolder, RunRecord, names, read_evaluations, read_metrics
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a run.
+
+    Attributes:
+        step: The step at which it is shown.
+        kind: `start`, `resume`, `resize`, `roll-back`, `end` or `checkpoint`.
+        told: In one line.
+        time: ISO 8601 in UTC; empty where it is not known.
+    """
+
+    step: int
+    kind: str
+    told: str
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What there is of one run.
+
+    Attributes:
+        folder: The run folder.
+        record: Its `run.json`.
+        config: As it was resolved.
+        rows: Metrics, by step.
+        evaluations: Measurements, by step.
+        samples: Steps of which there is a grid, in order.
+        checkpoints: Steps of which there is a whole checkpoint, in order.
+    """
+
+    folder: RunFolder
+    record: RunRecord
+    config: Config
+    rows: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    samples: tuple[int, ...]
+    checkpoints: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The run's own name."""
+        return self.record.name
+
+    @property
+    def address(self) -> str:
+        """Where it lies."""
+        return self.folder.address
+
+    @property
+    def global_batch(self) -> int:
+        """Pictures a step."""
+        return self.config.training.global_batch
+
+    @cached_property
+    def last_row(self) -> dict[str, Any]:
+        """The newest row; empty where there is none."""
+        return self.rows[-1] if self.rows else {}
+
+    def grid(self, step: int) -> bytes:
+        """Returns the PNG of a step's grid."""
+        return self.folder.folder.read(names.sample(step))
+
+    def history(self) -> list[Event]:
+        """Returns what happened, in order of starts; checkpoints last."""
+        events: list[Event] = []
+        workers = 0
+        for start in self.record.starts:
+            first = start.first_step or 0
+            events.append(_begun(start, first, workers))
+            workers = start.world_size
+            if start.cause:
+                events.append(
+                    Event(self._ended_at(start.number), "end", start.cause, str(start.ended))
+                )
+        saved = [
+            Event(step, "checkpoint", f"checkpoint of step {step:,}") for step in self.checkpoints
+        ]
+        return events + saved
+
+    def _ended_at(self, number: int) -> int:
+        """The first step of the next start is the most that is left of this one."""
+        later = [s for s in self.record.starts if s.number > number and s.first_step is not None]
+        return int(later[0].first_step or 0) if later else self.record.step
+
+
+def _begun(start: Any, first: int, workers: int) -> Event:
+    place = f"on {start.host}" + (f", {start.world_size} workers" if start.world_size > 1 else "")
+    changed = ", ".join(f"{key}={value}" for key, value in start.overrides.items())
+    told = f"start {start.number} {place}" + (f"; {changed}" if changed else "")
+    if "training.rollbacks" in start.overrides:
+        return Event(first, "roll-back", told, start.time)
+    if workers and workers != start.world_size:
+        told = f"{told} (before: {workers})"
+        return Event(first, "resize", told, start.time)
+    return Event(first, "resume" if start.number > 1 else "start", told, start.time)
+
+
+def read_run(address: str) -> RunView:
+    """Reads a run.
+
+    Args:
+        address: Of the run folder, or of one of its checkpoints.
+
+    Raises:
+        CheckpointError: There is no run, or its record or config is damaged.
+        StorageError: It cannot be reached.
+    """
+    run, _ = names.split_run_address(str(address).rstrip("/"))
+    folder = RunFolder(storage.open_folder(run))
+    record = folder.read_record()
+    if record is None:
+        raise CheckpointError(
+            f"there is no run at {folder.address}",
+            expected=f"a folder or bucket prefix with a {names.RECORD}",
+            remedy="check the address; `catgan inspect ADDRESS` says what is there",
+        )
+    listed = [entry.name for entry in folder.folder.list(f"{names.SAMPLES}/")]
+    return RunView(
+        folder,
+        record,
+        configs.from_text(folder.read_config(), where=f"the config of {folder.address}"),
+        read_metrics(folder),
+        read_evaluations(folder),
+        tuple(sorted(_steps(listed, names.SAMPLES, ".png"))),
+        tuple(_saved(folder)),
+    )
+
+
+def _steps(listed: list[str], under: str, ending: str) -> list[int]:
+    stems = [name.removeprefix(f"{under}/").removesuffix(ending) for name in listed]
+    return [step for stem in stems if (step := names.parse_step_name(stem)) is not None]
+
+
+def _saved(folder: RunFolder) -> list[int]:
+    from trainer import checkpoint
+
+    return sorted(item.step for item in checkpoint.list_all(folder) if item.counts)
