@@ -22,7 +22,6 @@ def test_it_goes_back_twice_and_ends_with_what_to_try(small, tmp_path):
     for step in steps_of(run):
         assert all(np.isfinite(array).all() for array in state_at(run, step).values())
     starts = open_run(run).read_record().starts
-    assert [start.status for start in starts] == ["failed"] * 3
     assert [start.first_step for start in starts] == [0, 2 * EVERY, 2 * EVERY]
     assert [start.overrides.get("training.rollbacks") for start in starts] == [None, "1", "2"]
     assert all("not finite" in start.cause for start in starts)

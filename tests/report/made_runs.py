@@ -11,7 +11,7 @@ from trainer import config, storage
 from trainer.gan import sampling
 from trainer.run_folder import MetricsLog, NewRun, RunFolder, names, write_evaluation
 
-SIZE_PX = 16
+SIZE_PX = 32
 COUNT = 9
 YAML = f"dataset: {{size_px: {SIZE_PX}}}\nsamples: {{count: {COUNT}}}\ntraining: {{steps: 1000}}\n"
 

@@ -71,10 +71,10 @@ class NonFinite(StepCallback):
         return NonFiniteError(
             f"the losses of step {first:,} are not finite{noticed}; {kept}{went}",
             expected="finite losses; no weights from that step on were kept",
-            remedy=self._advice(good),
+            remedy=self._advice(good, first),
         )
 
-    def _advice(self, good: int | None) -> str:
+    def _advice(self, good: int | None, first: int) -> str:
         config = self._config
         halved = " ".join(
             setting(f"{name}.rate", value_out(scaled(getattr(config, name).rate, 0.5)))
@@ -87,5 +87,7 @@ class NonFinite(StepCallback):
             tries.append("rule out rounding: precision=float32")
         if largest(config.loss.r1_weight) == 0:
             tries.append("tame the discriminator: loss.r1_weight=1")
+        look = (catgan("replay", self._run_address), "--step", str(first))
+        tries.append(f"look into that step: {' '.join(look)}")
         tries.append("find the first bad tensor: catgan debug CONFIG")
         return "; ".join(tries)

@@ -62,6 +62,8 @@ SECTIONS: dict[str, dict[str, Door]] = {
         "film": Door("film", "film", "Make a film of a run: cats emerge."),
         "outliers": Door("outliers", "outliers", "Find training pictures unlike the others."),
         "inspect": Door("inspect", "inspect", "Say what is at an address, and if it is whole."),
+        "audit": Door("audit", "audit", "Train a stretch of a run again and compare the bits."),
+        "replay": Door("replay", "replay", "Look into one step of a run, rebuilt exactly."),
         "verify-resume": Door(
             "verify_resume", "verify_resume", "Show that a resumed run equals an unbroken one."
         ),

@@ -89,12 +89,12 @@ class GAN(keras.Model):
         zeros = [0.0] * len(self._penalty_names)
         self.last_penalties = tf.Variable(zeros, trainable=False, name="last_penalties")
         self.first_nonfinite_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
-        self._augmentation = Augmentation(config.augment.kinds)
+        self.augmentation = Augmentation(config.augment.kinds)
         self.adaptive = AdaptiveStrength(config) if config.augment.is_adaptive else None
         self.inputs = Inputs(
             config,
             draws,
-            self._augmentation,
+            self.augmentation,
             discriminator.input.dtype,
             generator.input.dtype,
         )
@@ -104,7 +104,7 @@ class GAN(keras.Model):
             config.training.update_batch,
             self.d_scale,
             self.g_scale,
-            self._augmentation,
+            self.augmentation,
             lambda total: distribution.sum_over_replicas([total])[0],
             counts_signs=config.augment.is_adaptive,
         )
@@ -229,7 +229,7 @@ class GAN(keras.Model):
         if not with_penalty:
             # A penalty is taken at the picture before the augmentation; without one both halves
             # can see the same augmented pictures, and the augmentation belongs to G's pass.
-            seen_through = partial(self._augmentation, strength=values.augment_strength)
+            seen_through = partial(self.augmentation, strength=values.augment_strength)
             real_images = self._between(seen_through, real_images, rows.augment_real)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)

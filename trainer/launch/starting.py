@@ -5,6 +5,7 @@ start says of its run, and noting how it ended. Does not decide whether a start
 is wanted (`door.py`) or who runs it (`local.py`, `on_ray.py`).
 """
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -241,13 +242,28 @@ def ring_bytes(gradient_bytes: float, world_size: int) -> float:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of this program and the libraries that numbers depend on."""
+    """Returns what numbers depend on: this program, its libraries, the processor."""
     import importlib.metadata
     import platform
 
     found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
     # A package that was sent to a cluster is installed nowhere.
-    return {"python": platform.python_version(), "catgan": __version__, **found}
+    own = {"python": platform.python_version(), "catgan": __version__}
+    return {**own, **found, "processor": processor()}
+
+
+def processor() -> str:
+    """Returns the processor as its maker calls it, and how many cores: sums may depend on both."""
+    import os
+    import platform
+    from pathlib import Path
+
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        told = dict(line.partition(":")[::2] for line in lines if ":" in line)
+        name = next((v for k, v in told.items() if k.strip() == "model name"), name)
+    return f"{name.strip()}, {len(os.sched_getaffinity(0))} cores"
 
 
 def ending(folder: RunFolder, start: int, work: Callable[[], Any], global_batch: int) -> Any:

@@ -85,7 +85,7 @@ def page(runs: Sequence[RunView], *, refresh_secs: int = 0) -> str:
     charts = series.charts(runs, names)
     lanes = [(part.name, part.history, part.view.global_batch) for part in parts]
     script, divs, library = draw.embedded(charts, lanes)
-    return _template().render(
+    return template("report.html.j2").render(
         title=" · ".join(names),
         runs=parts,
         compared=compare.compared(runs) if len(runs) > 1 else None,
@@ -108,7 +108,8 @@ def _inside_script(text: str) -> str:
 
 
 @functools.cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """Returns one of our templates; it escapes every value that is put in."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -119,7 +120,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["thousands"] = lambda value: f"{value:,.0f}"
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _part(run: RunView, name: str, share_mb: float) -> RunPart:
@@ -152,9 +153,19 @@ def _facts(run: RunView) -> list[tuple[str, str]]:
         facts.insert(
             3, ("speed", f"{row['images_per_sec']:,.0f} pictures/s, {waits} waiting for data")
         )
+    facts += [("audited", _audited(told)) for told in run.audits]
     if record.origin:
         facts.append(("begun from", str(record.origin.get("address", ""))))
     return facts
+
+
+def _audited(told: dict[str, Any]) -> str:
+    same = "the same bits" if told["exact"] else f"the same but for rounding ({told['why_not']})"
+    verdict = same if told["ok"] else f"NOT the same: {len(told['different'])} tensors differ"
+    return (
+        f"steps {told['first'] + 1:,} to {told['last']:,} trained again at {told['time']} in "
+        f"{console.duration(told['secs'])}: {verdict}"
+    )
 
 
 def _settings(config: Config) -> list[tuple[str, str, bool]]:

@@ -3,6 +3,8 @@
 Owns what is read and the run's history in words. Nothing here waits for a run that is going.
 """
 
+import json
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +14,9 @@ from trainer import storage
 from trainer.config import Config
 from trainer.errors import CheckpointError
 from trainer.run_folder import RunFolder, RunRecord, names, read_evaluations, read_metrics
+
+
+log = logging.getLogger("catgan")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class RunView:
         evaluations: Measurements, by step.
         samples: Steps of which there is a grid, in order.
         checkpoints: Steps of which there is a whole checkpoint, in order.
+        audits: What `catgan audit --note` left, by step.
     """
 
     folder: RunFolder
@@ -52,6 +58,7 @@ class RunView:
     evaluations: list[dict[str, Any]]
     samples: tuple[int, ...]
     checkpoints: tuple[int, ...]
+    audits: tuple[dict[str, Any], ...]
 
     @property
     def name(self) -> str:
@@ -140,12 +147,25 @@ def read_run(address: str) -> RunView:
         read_evaluations(folder),
         tuple(sorted(_steps(listed, names.SAMPLES, ".png"))),
         tuple(_saved(folder)),
+        tuple(_audits(folder)),
     )
 
 
 def _steps(listed: list[str], under: str, ending: str) -> list[int]:
     stems = [name.removeprefix(f"{under}/").removesuffix(ending) for name in listed]
     return [step for stem in stems if (step := names.parse_step_name(stem)) is not None]
+
+
+def _audits(folder: RunFolder) -> list[dict[str, Any]]:
+    found = []
+    for entry in folder.folder.list(f"{names.AUDITS}/"):
+        if names.parse_audit(entry.name) is None:
+            continue
+        try:
+            found.append(json.loads(folder.folder.read(entry.name)))
+        except ValueError as error:
+            log.warning("left out: %s: %s", folder.folder.address_of(entry.name), error)
+    return sorted(found, key=lambda told: int(told["last"]))
 
 
 def _saved(folder: RunFolder) -> list[int]:

@@ -90,19 +90,21 @@ def _row_line(run: RunView, label: str, take: Callable[[Row], float | None]) -> 
 
 def _figure(key: str) -> Callable[[Row], float | None]:
     def take(row: Row) -> float | None:
-        value = row.get(key)
-        return float(value) if _is_number(value) else None
+        return _number(row.get(key))
 
     return take
 
 
 def _margin(row: Row) -> float | None:
-    real, fake = row.get("d_real_logit"), row.get("d_fake_logit")
-    return float(real) - float(fake) if _is_number(real) and _is_number(fake) else None  # type: ignore[arg-type]
+    real, fake = _number(row.get("d_real_logit")), _number(row.get("d_fake_logit"))
+    return None if real is None or fake is None else real - fake
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: object) -> float | None:
+    """A stranger's row may hold anything."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None
 
 
 # Title, unit, lines of a run, how to read it.

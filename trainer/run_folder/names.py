@@ -19,6 +19,7 @@ WALKS = "samples/walks.png"
 METRICS = "metrics"
 EVALUATIONS = "evaluations"
 NEAREST = "evaluations/nearest.png"
+AUDITS = "audits"
 TENSORBOARD = "tensorboard"
 RAY = "ray"
 GENERATOR = "generator.keras"
@@ -86,6 +87,16 @@ def parse_evaluation(name: str) -> int | None:
     """Returns the step of an evaluation's name, or None for another name."""
     match = _EVALUATION.match(name)
     return parse_step_name(match[1]) if match else None
+
+
+def audit(step: int) -> str:
+    """Returns the name of the last audit of the stretch that ends at a step's checkpoint."""
+    return f"{AUDITS}/{step_name(step)}.json"
+
+
+def parse_audit(name: str) -> int | None:
+    """Returns the step of an audit's name, or None for another name."""
+    return parse_step_name(name.removeprefix(f"{AUDITS}/").removesuffix(".json"))
 
 
 def start_name(number: int) -> str:

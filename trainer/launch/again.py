@@ -1,0 +1,147 @@
+"""A stretch of a run trained once more, in a scratch run folder, from the checkpoint before it.
+
+Owns the scratch run: what is copied into it, and what of its config is not the run's. It is
+trained by `trainer.launch.door` like any other, in this process, alone.
+"""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from trainer import checkpoint, storage
+from trainer import config as configs
+from trainer.checkpoint.listing import manifest_name
+from trainer.checkpoint.networks import config_of
+from trainer.config import Config
+from trainer.errors import CatganError, CheckpointError
+from trainer.launch import door
+from trainer.launch.scratch import remove_all
+from trainer.launch.starting import Options
+from trainer.progress import Interval
+from trainer.run_folder import RunFolder, RunRecord, names
+
+log = logging.getLogger("catgan")
+
+
+@contextlib.contextmanager
+def scratch_run(address: str) -> Iterator[RunFolder]:
+    """Gives a run folder that nobody else has, and removes it at the end."""
+    folder = storage.open_folder(f"{address.rstrip('/')}-{secrets.token_hex(4)}")
+    try:
+        yield RunFolder(folder)
+    finally:
+        try:
+            remove_all(folder)
+        except CatganError as error:
+            log.warning("the scratch run could not be removed: %s", error.what)
+
+
+def config_until(run: RunFolder, step: int) -> Config:
+    """Returns the config with which a run was trained up to a step.
+
+    It is that of the first checkpoint from there on: a start goes on from a checkpoint, so no
+    key changed between it and the one before. Beyond the last it is the run's own.
+
+    Raises:
+        CheckpointError: There is no run, or it is damaged.
+    """
+    later = [item.step for item in checkpoint.list_all(run) if item.counts and item.step >= step]
+    if later:
+        return config_of(checkpoint.open_step(run, min(later), prefixes=()))
+    return configs.from_text(run.read_config(), where=f"the config of {run.address}")
+
+
+def train_again(
+    run: RunFolder,
+    config: Config,
+    first: int,
+    last: int,
+    scratch: RunFolder,
+    callbacks: Callable[[Any], list] = lambda gan: [],
+) -> None:
+    """Trains from one step to another in a scratch run folder.
+
+    Args:
+        run: The run; only read.
+        config: Of that stretch, see `config_until`.
+        first: The step of the checkpoint to begin with; 0: from nothing.
+        last: The step after which training stops.
+        scratch: From `scratch_run`.
+        callbacks: `gan -> more callbacks`.
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged, or the data set has other pictures.
+        CatganError: See `trainer.worker.run`.
+    """
+    from trainer.callbacks.stop_at import StopAt
+
+    config = _alone(config, scratch, last)
+    options = Options(callbacks=lambda gan: [*callbacks(gan), StopAt(last)])
+    if not first:
+        door.train(config, options)
+        return
+    _copy(run, first, scratch)
+    scratch.write_config(configs.to_yaml(config))
+    door.resume(scratch.address, options=options)
+
+
+def _alone(config: Config, scratch: RunFolder, last: int) -> Config:
+    """The run's config for one process that shows nothing and measures nothing."""
+    every = config.checkpoint.every_steps
+    # A call of several steps ends at a checkpoint; at another step it must not be in the way.
+    aligned = every.unit == "steps" and every.value and last % int(every.value) == 0
+    training = {"max_mins": 0.0, "max_rollbacks": 0}
+    if not aligned:
+        training["steps_per_call"] = 1
+    never = Interval(0, "steps")
+    parts: dict[str, dict[str, Any]] = {
+        "training": training,
+        "samples": {"every_steps": never},
+        "evaluation": {"every_steps": never},
+        "log": {"tensorboard": False},
+    }
+    update: dict[str, Any] = {
+        name: getattr(config, name).model_copy(update=changed) for name, changed in parts.items()
+    }
+    update["cluster"] = type(config.cluster)()
+    return config.model_copy(update={"run": scratch.address, **update})
+
+
+def _copy(run: RunFolder, step: int, scratch: RunFolder) -> None:
+    """Copies one checkpoint, and the record without the starts that came after it."""
+    found = checkpoint.open_step(run, step, prefixes=())
+    record = record_of(run)
+    starts = tuple(start for start in record.starts if start.number <= found.manifest.start)
+    record = record.model_copy(
+        update={"status": "stopped", "step": step, "holder": None, "starts": starts}
+    )
+    inside = names.checkpoint_folder(step)
+    for entry in run.folder.list(f"{inside}/"):
+        if entry.name != manifest_name(step):
+            scratch.folder.write(entry.name, run.folder.read(entry.name))
+    scratch.folder.write(manifest_name(step), run.folder.read(manifest_name(step)))
+    scratch.folder.write(names.RECORD, record.to_json())
+
+
+def record_of(run: RunFolder) -> RunRecord:
+    """Returns a run's record; raises CheckpointError where there is none."""
+    record = run.read_record()
+    if record is None:
+        raise CheckpointError(
+            f"there is no run at {run.address}",
+            expected=f"a folder or bucket prefix with a {names.RECORD}",
+            remedy="check the address; `catgan inspect ADDRESS` says what is there",
+        )
+    return record
+
+
+def saved_steps(run: RunFolder) -> list[int]:
+    """Returns the steps of a run's checkpoints that count, in order.
+
+    Raises:
+        CheckpointError: There is no run.
+    """
+    record_of(run)
+    return sorted(item.step for item in checkpoint.list_all(run) if item.counts)

@@ -1,0 +1,175 @@
+"""Trains one stretch of a run again and compares the bits with those that were published.
+
+Owns which stretch, when bits can be expected to be the same, and the verdict. A stretch lies
+between two neighbouring checkpoints, or between the beginning and the first.
+"""
+
+import datetime
+import json
+import logging
+import random
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trainer import checkpoint, storage
+from trainer.command_line import catgan
+from trainer.config import Config
+from trainer.errors import CheckpointError, ConfigError
+from trainer.launch import again, starting
+from trainer.launch.verify_compare import Difference, differences, within_noise
+from trainer.run_folder import RunFolder, names, step_name
+
+log = logging.getLogger("catgan")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    Attributes:
+        run: Address.
+        first, last: The stretch: finished steps before and after it.
+        tensors: How many were compared.
+        different: In words, those that are not the same bit for bit.
+        exact: Whether bits can be expected to be the same.
+        why_not: If not, why.
+        ok: Whether the published checkpoint is what the config and the pictures give.
+        secs: How long the stretch took to train again.
+        time: When, ISO 8601 in UTC.
+        versions: Of the program and libraries that trained it again.
+    """
+
+    run: str
+    first: int
+    last: int
+    tensors: int
+    different: tuple[str, ...]
+    exact: bool
+    why_not: str
+    ok: bool
+    secs: float
+    time: str
+    versions: dict[str, str]
+
+    def raise_if_different(self) -> None:
+        """Raises CheckpointError unless the checkpoint is what it should be."""
+        if self.ok:
+            return
+        raise CheckpointError(
+            f"{self.run} does not hold what its config and pictures give: {len(self.different)} of "
+            f"{self.tensors} tensors of step {self.last:,} differ, trained again from step "
+            f"{self.first:,}; first {self.different[0]}",
+            expected="the same bits" if self.exact else "the same but for rounding",
+            remedy="one of the two checkpoints, the config or the pictures was changed after it "
+            f"was trained; try another stretch: {catgan('audit', self.run)}",
+        )
+
+
+def audit(address: str, *, interval: str = "random", dataset: str = "", scratch: str = "") -> Audit:
+    """Trains a stretch again and compares.
+
+    Args:
+        address: Of the run; only read.
+        interval: `random`, `last`, or the step of the checkpoint at its end.
+        dataset: Where the pictures are; empty: where they were.
+        scratch: Beginning of the scratch run's address; empty: `audit` in this folder.
+
+    Raises:
+        ConfigError: There is no such interval.
+        CheckpointError: There is no run, or a checkpoint is damaged.
+        CatganError: The stretch cannot be trained: see `trainer.worker.run`.
+    """
+    run = RunFolder(storage.open_folder(address))
+    first, last = _stretch(again.saved_steps(run), interval)
+    config = again.config_until(run, last)
+    if dataset:
+        pictures = config.dataset.model_copy(update={"address": dataset})
+        config = config.model_copy(update={"dataset": pictures})
+    published = checkpoint.open_step(run, last)
+    expected = published.load()
+    log.info("training %s again, from step %s to %s", run.address, f"{first:,}", f"{last:,}")
+    began = time.monotonic()
+    with again.scratch_run(scratch or "audit") as place:
+        again.train_again(run, config, first, last, place)
+        found = checkpoint.open_step(place, last).load()
+    secs = time.monotonic() - began
+    unlike = differences(expected, found)
+    why_not = _why_not_exact(run, config, published.manifest.start)
+    ok = not unlike or (bool(why_not) and _but_for_rounding(unlike))
+    return Audit(
+        run.address,
+        first,
+        last,
+        len(expected),
+        tuple(item.told() for item in unlike),
+        not why_not,
+        why_not,
+        ok,
+        round(secs, 1),
+        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        starting.versions(),
+    )
+
+
+def _stretch(saved: list[int], interval: str) -> tuple[int, int]:
+    pairs = [(first, last) for first, last in zip([0, *saved], saved, strict=False) if last > first]
+    if not pairs:
+        raise CheckpointError(
+            "the run has no checkpoint",
+            expected="at least one, for a stretch that can be trained again",
+            remedy="train it first",
+        )
+    if interval == "random":
+        # Whoever publishes a run cannot know which stretch will be looked at.
+        return random.SystemRandom().choice(pairs)
+    if interval == "last":
+        return pairs[-1]
+    step = names.parse_step(interval)
+    found = [pair for pair in pairs if pair[1] == step]
+    if not found:
+        told = ", ".join(step_name(last) for _, last in pairs[-8:])
+        raise ConfigError(
+            f"no stretch ends at step {step:,}",
+            expected=f"random, last, or a checkpoint that there is: {told}",
+            remedy="--interval random",
+        )
+    return found[0]
+
+
+def _why_not_exact(run: RunFolder, config: Config, start: int) -> str:
+    """Says why bits may differ though nothing was changed; empty where they may not."""
+    trained = again.record_of(run).start(start)
+    here = starting.versions()
+    reasons = []
+    if not config.deterministic:
+        reasons.append("the run is not deterministic (deterministic=true would make it so)")
+    if trained.world_size > 1:
+        reasons.append(f"{trained.world_size} workers trained it, one does here")
+    other = [
+        f"{name} {there} there, {here.get(name, 'none')} here"
+        for name, there in trained.versions.items()
+        if here.get(name) != there
+    ]
+    return "; ".join([*reasons, *other])
+
+
+def _but_for_rounding(unlike: list[Difference]) -> bool:
+    return within_noise(unlike, [])
+
+
+def told(found: Audit) -> dict[str, Any]:
+    """Returns plain values, ready for JSON."""
+    return asdict(found)
+
+
+def note(found: Audit) -> str:
+    """Keeps the result in the run folder, for its page; returns where.
+
+    Raises:
+        StorageError: The run folder cannot be written.
+    """
+    folder = storage.open_folder(found.run)
+    name = names.audit(found.last)
+    folder.write(name, (json.dumps(told(found), indent=1) + "\n").encode())
+    return folder.address_of(name)
