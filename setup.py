@@ -19,6 +19,7 @@ setup(
     package_data={
         "trainer.evaluation": ["ladders.json"],
         "trainer.report": ["templates/*.j2"],
+        "trainer.shipped": ["drawn-cats/**/*"],
     },
     install_requires=[
         "bokeh>=3.6,<4",

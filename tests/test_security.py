@@ -12,9 +12,9 @@ import pytest
 from tests.conftest import REPOSITORY
 from trainer import console
 from trainer.config import from_text
+from trainer.drawing import open_generator
 from trainer.errors import CheckpointError, ConfigError, masked
 from trainer.gan.export import foreign_objects
-from trainer.generate import open_generator
 from trainer.launch.job_package import refuse_secrets
 from trainer.launch.job_server import address_of
 

@@ -60,10 +60,15 @@ def test_help_lists_the_commands_in_the_order_of_their_use(catgan):
     ended = catgan("--help")
     assert ended.code == 0
     names = re.findall(r"^  ([a-z][a-z-]+) +[A-Z]", ended.out, re.MULTILINE)
-    training = ["prepare", "train", "debug", "resume", "tune"]
+    one_gpu = ["prepare", "train", "debug", "tune"]
+    checkpoint = ["resume", "inspect", "verify-resume"]
     cluster = ["submit", "status", "logs", "stop", "doctor"]
-    results = ["generate", "evaluate", "outliers", "inspect", "verify-resume"]
-    assert names == [*training, *cluster, *results]
+    look = ["generate", "report", "film", "compare"]
+    check = ["evaluate", "outliers", "replay", "audit"]
+    assert names == [*one_gpu, *checkpoint, *cluster, *look, *check]
+    doors = ["On one GPU", "From a checkpoint", "On a GPU cluster"]
+    places = [ended.out.index(door) for door in doors]
+    assert places == sorted(places)
     assert "--pictures" in ended.out
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.callbacks import tiny_run
 from trainer.errors import ConfigError, DataError
-from trainer.evaluation.evaluate import Wish, evaluate
+from trainer.evaluation.evaluate import EvaluateOptions, evaluate
 from trainer.evaluation.figures import Figure
 from trainer.evaluation.result import Evaluation, Provenance, Result, refuse_unlike
 
@@ -19,7 +19,7 @@ def judged(network_file, shared_set):
     """Evaluates pictures against the drawn cats with the small network."""
 
     def result(address, *metrics, **wish):
-        asked = Wish(metrics=metrics, features=(network_file,), **wish)
+        asked = EvaluateOptions(metrics=metrics, features=(network_file,), **wish)
         return evaluate(str(address), shared_set, asked)
 
     return result
@@ -116,14 +116,14 @@ def test_metrics_that_nobody_asked_for_are_left_out_with_the_reason(judged, shar
 )
 def test_too_few_pictures_are_refused_with_the_number_needed(wish, needs, network_file, shared_set):
     with pytest.raises(DataError) as caught:
-        evaluate(shared_set, shared_set, Wish(features=(network_file,), **wish))
+        evaluate(shared_set, shared_set, EvaluateOptions(features=(network_file,), **wish))
     assert needs in caught.value.expected
     assert caught.value.remedy
 
 
 def test_unknown_metrics_are_refused(network_file, shared_set):
     with pytest.raises(ConfigError, match="is, fis"):
-        evaluate(shared_set, shared_set, Wish(("is", "fis"), (network_file,)))
+        evaluate(shared_set, shared_set, EvaluateOptions(("is", "fis"), (network_file,)))
 
 
 def test_pictures_of_another_size_are_refused(judged, tmp_path):

@@ -61,7 +61,7 @@ def test_the_command_that_began_it_goes_on_with_it(small, tmp_path):
     small.call("train_poisoned", small.config, run, 2 * EVERY + 1, "generator", 1).wait()
     process = small.train(run)
     assert process.wait() == 0, process.told()
-    assert "already finished" in process.told()
+    assert "nothing to do" in process.told()
 
 
 def test_it_ends_at_once_where_the_config_says_so(small, tmp_path):

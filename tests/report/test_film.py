@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.report.made_runs import SIZE_PX, made_run, pictures
 from trainer.errors import CheckpointError, ConfigError, DataError
-from trainer.report.film import Wish, film
+from trainer.report.film import FilmOptions, film
 from trainer.report.grids import chosen
 
 STEPS = tuple(range(0, 200, 10))
@@ -22,7 +22,7 @@ def run(tmp_path):
 @pytest.mark.parametrize("ending", ["gif", "webp"])
 def test_it_has_the_first_and_the_last_grid_and_stays_on_the_last(run, tmp_path, ending):
     out = tmp_path / f"cats.{ending}"
-    found = film(run.address, str(out), Wish(across=3, down=3, frames=7, side_px=96))
+    found = film(run.address, str(out), FilmOptions(across=3, down=3, frames=7, side_px=96))
     with Image.open(out) as made:
         assert made.n_frames == found["frames"] == 7
         assert made.size == (found["width"], found["height"])
@@ -41,37 +41,39 @@ def test_it_has_the_first_and_the_last_grid_and_stays_on_the_last(run, tmp_path,
 def test_a_film_in_a_bucket_format_of_video(run, tmp_path):
     av = pytest.importorskip("av", reason="PyAV is not installed: pip install av")
     out = tmp_path / "cats.mp4"
-    found = film(run.address, str(out), Wish(frames=5, side_px=96, frames_per_sec=4))
+    found = film(run.address, str(out), FilmOptions(frames=5, side_px=96, frames_per_sec=4))
     with av.open(io.BytesIO(out.read_bytes())) as made:
         assert sum(1 for _ in made.decode(video=0)) == found["frames"] + 8
 
 
 def test_it_is_made_smaller_until_it_fits(run, tmp_path):
-    large = film(run.address, str(tmp_path / "large.webp"), Wish(frames=20))
+    large = film(run.address, str(tmp_path / "large.webp"), FilmOptions(frames=20))
     limit = large["bytes"] / 2 / 1e6
-    small = film(run.address, str(tmp_path / "small.webp"), Wish(frames=20, most_mb=limit))
+    small = film(run.address, str(tmp_path / "small.webp"), FilmOptions(frames=20, most_mb=limit))
     assert small["bytes"] <= limit * 1e6
     with pytest.raises(DataError, match=r"at most 0\.0001 MB"):
-        film(run.address, str(tmp_path / "none.webp"), Wish(most_mb=0.0001))
+        film(run.address, str(tmp_path / "none.webp"), FilmOptions(most_mb=0.0001))
 
 
 def test_a_part_of_the_grid_is_shown(run, tmp_path):
-    found = film(run.address, str(tmp_path / "a.webp"), Wish(across=2, down=1, side_px=SIZE_PX * 4))
+    found = film(
+        run.address, str(tmp_path / "a.webp"), FilmOptions(across=2, down=1, side_px=SIZE_PX * 4)
+    )
     assert found["width"] == SIZE_PX * 4
     assert found["height"] < SIZE_PX * 4
 
 
 def test_what_cannot_be_filmed(run, tmp_path):
     with pytest.raises(ConfigError, match=r"\.gif"):
-        film(run.address, str(tmp_path / "cats.avi"), Wish())
+        film(run.address, str(tmp_path / "cats.avi"), FilmOptions())
     with pytest.raises(CheckpointError, match="no run"):
-        film(str(tmp_path / "nothing"), str(tmp_path / "a.gif"), Wish())
+        film(str(tmp_path / "nothing"), str(tmp_path / "a.gif"), FilmOptions())
     lonely = made_run(tmp_path / "lonely", samples=(0,))
     with pytest.raises(DataError, match="1 sample grids"):
-        film(lonely.address, str(tmp_path / "a.gif"), Wish())
+        film(lonely.address, str(tmp_path / "a.gif"), FilmOptions())
     (tmp_path / "run" / "samples" / "step-000000010.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="step 10"):
-        film(run.address, str(tmp_path / "a.gif"), Wish())
+        film(run.address, str(tmp_path / "a.gif"), FilmOptions())
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 5), (5, 5), (100, 7), (6, 5), (3, 1)])

@@ -6,7 +6,7 @@ from tests.callbacks import tiny_run
 from tests.data.small_sets import noise, write_set
 from tests.evaluation.conftest import cats, network_file  # noqa: F401 (fixtures)
 from trainer.errors import DataError
-from trainer.evaluation.evaluate import Wish, evaluate
+from trainer.evaluation.evaluate import EvaluateOptions, evaluate
 from trainer.launch.tuning.score import score
 
 
@@ -16,7 +16,7 @@ def test_a_score_is_what_evaluate_says(tmp_path, cats, network_file):  # noqa: F
     config = tiny_run.tiny_config(tmp_path, f"evaluation.features={network_file}")
     found = score(str(tmp_path / "run"), config)
     by_hand = evaluate(
-        str(tmp_path / "run"), str(tmp_path / "data"), Wish(("kid",), (network_file,))
+        str(tmp_path / "run"), str(tmp_path / "data"), EvaluateOptions(("kid",), (network_file,))
     )
     figure = by_hand.results[0].figures["kernel_distance"]
     assert (found.value, found.error, found.count) == (figure.value, figure.error, 140)

@@ -40,8 +40,8 @@ def audit(
     """Train one stretch of a run again and compare the bits.
 
     Anybody with the run, its pictures and minutes can check what they would else believe. On a
-    machine of another kind, or for a run that is not deterministic, what can be compared is said.
-    Exit code 5: the checkpoint is not what it should be.
+    machine of another kind, or for a run that is not deterministic, it says what can be compared
+    and what not. RUN may be the word shipped. Exit code 5: something was changed.
     """
     begin(tensorflow=True)
     from trainer.launch import audit as auditing
@@ -57,13 +57,13 @@ def audit(
 
 
 def _text(found: "Audit") -> str:
-    compared = "bit for bit" if found.exact else f"but for rounding, because {found.why_not}"
-    verdict = "the same" if found.ok else "NOT the same"
+    again = f"steps {found.first + 1:,} to {found.last:,} trained again in "
     lines = [
-        f"steps {found.first + 1:,} to {found.last:,} trained again in "
-        f"{console.duration(found.secs)}: {verdict}, {compared}",
+        f"{found.verdict}: {again}{console.duration(found.secs)}",
         f"{found.tensors - len(found.different)} of {found.tensors} tensors have the same bits",
-        *(f"  {line}" for line in found.different[:_MOST_SHOWN]),
     ]
+    if not found.exact:
+        lines.append(f"bits can differ here though nothing was changed: {found.why_not}")
+    lines += [f"  {line}" for line in found.different[:_MOST_SHOWN]]
     more = len(found.different) - _MOST_SHOWN
     return "\n".join([*lines, *([f"  and {more} more"] if more > 0 else [])])

@@ -77,13 +77,14 @@ def evaluate(
     part of the answer, and figures of unlike origin are not compared.
     """
     begin(tensorflow=True)
-    from trainer.evaluation import evaluate as evaluating
+    from trainer import EvaluateOptions
+    from trainer import evaluate as measure
     from trainer.evaluation.files import write
 
-    wish = evaluating.Wish(metrics, features or ("auto",), count, seed, split)
+    wish = EvaluateOptions(metrics, features or ("auto",), count, seed, split)
     against = against or _own_data_set(address)
     with _Bar() as bar:
-        found = evaluating.evaluate(address, against, wish, progress=bar.show)
+        found = measure(address, against, wish, progress=bar.show)
     if out:
         write(found, out)
     if as_json:

@@ -48,9 +48,9 @@ def film(
 ) -> None:
     """Make a film of a run: the same latents, step by step."""
     begin()
-    from trainer.report import film as filming
+    from trainer import FilmOptions, write_film
 
-    found = filming.film(address, out, filming.Wish(across, down, frames, fps, width, most_mb))
+    found = write_film(address, out, FilmOptions(across, down, frames, fps, width, most_mb))
     if as_json:
         give(found)
         return

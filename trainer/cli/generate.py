@@ -1,6 +1,6 @@
 """`catgan generate`: pictures from a trained generator.
 
-Owns the command line only; the work is `trainer.generate`.
+Owns the command line only; the work is `trainer.drawing`.
 """
 
 import click
@@ -9,7 +9,7 @@ from trainer.cli.answer import begin, give, json_option
 
 
 @click.command("generate")
-@click.argument("address", metavar="RUN|CHECKPOINT|FILE.keras")
+@click.argument("address", metavar="[RUN|CHECKPOINT|FILE.keras]", default="shipped")
 @click.option(
     "--out", required=True, metavar="DIR", help="Folder or gs://bucket/prefix for the pictures."
 )
@@ -46,17 +46,18 @@ def generate(
 
     From the newest whole checkpoint of a run, from one checkpoint
     (RUN/checkpoints/step-000012000), or from the generator.keras of a finished
-    run. A picture's seed is in its name, and the same seed gives the same
+    run; without an address from the small generator of drawn cats that comes
+    with the program. A picture's seed is in its name, and the same seed gives the same
     bytes on the same device, whatever is drawn beside it.
     """
     begin(tensorflow=True)
-    from trainer import generate as drawing
-    from trainer import storage
+    from trainer import GenerateOptions, storage
+    from trainer import generate as draw
 
-    wish = drawing.Wish(
+    wish = GenerateOptions(
         count=count, seed=seed, grid=grid, interpolate=interpolate, truncation=truncation
     )
-    names = drawing.generate(address, out, wish)
+    names = draw(address, out, wish)
     folder = storage.open_folder(out)
     if as_json:
         give({"out": folder.address, "files": names})

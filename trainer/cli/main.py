@@ -36,37 +36,41 @@ class Door:
     summary: str
 
 
-# In the order in which a person meets them.
+# The three doors, with what leads to them before and what comes of them behind.
 SECTIONS: dict[str, dict[str, Door]] = {
     "Pictures": {
         "prepare": Door("prepare", "prepare", "Turn pictures into a data set."),
     },
-    "Training": {
+    "On one GPU, or the CPU": {
         "train": Door("train", "train", "Train a run, or go on with it."),
         "debug": Door("debug", "debug", "Train a few steps slowly and look at each."),
-        "resume": Door("resume", "resume", "Go on with a run from its address alone."),
         "tune": Door("tune", "tune", "Search for better settings: many short runs."),
     },
-    "On a cluster": {
+    "From a checkpoint, knowing its address": {
+        "resume": Door("resume", "resume", "Go on with a run from its address alone."),
+        "inspect": Door("inspect", "inspect", "Say what is at an address, and if it is whole."),
+        "verify-resume": Door(
+            "verify_resume", "verify_resume", "Show that a resumed run equals an unbroken one."
+        ),
+    },
+    "On a GPU cluster": {
         "submit": Door("submit", "submit", "Send a run to a GPU cluster, and watch it."),
         "status": Door("status", "status", "Say where a run and its jobs stand."),
         "logs": Door("logs", "logs", "Show what a job has written."),
         "stop": Door("stop", "stop", "End a run after a checkpoint."),
         "doctor": Door("doctor", "doctor", "Check a set-up before it costs money."),
     },
-    "Results": {
+    "Look at runs": {
         "generate": Door("generate", "generate", "Draw pictures with a trained generator."),
-        "evaluate": Door("evaluate", "evaluate", "Measure pictures against real ones."),
         "report": Door("report", "report", "Make a page about runs, to look at."),
-        "compare": Door("compare", "compare", "Set runs side by side in a table."),
         "film": Door("film", "film", "Make a film of a run: cats emerge."),
+        "compare": Door("compare", "compare", "Set runs side by side in a table."),
+    },
+    "Measure and check": {
+        "evaluate": Door("evaluate", "evaluate", "Measure pictures against real ones."),
         "outliers": Door("outliers", "outliers", "Find training pictures unlike the others."),
-        "inspect": Door("inspect", "inspect", "Say what is at an address, and if it is whole."),
-        "audit": Door("audit", "audit", "Train a stretch of a run again and compare the bits."),
         "replay": Door("replay", "replay", "Look into one step of a run, rebuilt exactly."),
-        "verify-resume": Door(
-            "verify_resume", "verify_resume", "Show that a resumed run equals an unbroken one."
-        ),
+        "audit": Door("audit", "audit", "Train a stretch of a run again, compare the bits."),
     },
 }
 

@@ -102,8 +102,8 @@ def prepare(
     where it stopped.
     """
     begin()
+    from trainer import prepare as make
     from trainer.data.options import PrepareOptions
-    from trainer.data.prepare import prepare as make
     from trainer.data.watch import shown
 
     options = PrepareOptions(**fields)

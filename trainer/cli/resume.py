@@ -65,8 +65,9 @@ def resume(
             remedy=catgan("resume", named_run, "--from", from_step),
         )
     begin()
+    from trainer import resume as go_on
     from trainer.cli.outcome import tell
-    from trainer.launch import door, job_server
+    from trainer.launch import job_server
 
     if dry_run or job_server.is_job_server(address):
         _submit(named_run, overrides, step, address, follow=follow, dry_run=dry_run, json=as_json)
@@ -74,7 +75,7 @@ def resume(
     from trainer.launch.starting import Options
 
     options = Options(from_step=step, address=address)
-    tell(door.resume(named_run, overrides, options), as_json=as_json)
+    tell(go_on(named_run, overrides, options), as_json=as_json)
 
 
 def _submit(

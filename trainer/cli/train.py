@@ -166,8 +166,8 @@ def _dry_run(config: Config, *, as_json: bool) -> None:
 
 def _launch(config: Config, address: str | None, *, as_json: bool) -> None:
     begin(config.log.file)
+    from trainer import train as start
     from trainer.cli.outcome import tell
-    from trainer.launch import door
     from trainer.launch.starting import Options
 
-    tell(door.train(config, Options(address=address)), as_json=as_json)
+    tell(start(config, Options(address=address)), as_json=as_json)

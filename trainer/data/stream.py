@@ -30,6 +30,7 @@ from trainer.data.stream_decode import decoder
 from trainer.data.stream_memory import MemoryStream, decoded_bytes, load_pictures
 from trainer.data.stream_shards import ShardStream
 from trainer.errors import CatganError, DataError
+from trainer.storage.user_cache import user_cache_folder
 
 log = logging.getLogger("catgan.data")
 
@@ -40,9 +41,9 @@ READY_BATCHES = 4
 def open_dataset(
     address: str | Path,
     *,
-    cache_mib: float,
-    memory_mib: float,
-    cache_dir: str | Path,
+    cache_mib: float = 4096,
+    memory_mib: float = 2048,
+    cache_dir: str | Path = "",
     threads: int | None = None,
 ) -> "Dataset":
     """Opens a data set that `catgan prepare` wrote.
@@ -52,7 +53,7 @@ def open_dataset(
         cache_mib: Most MiB of shards of a bucket that are kept on this machine.
         memory_mib: Training pictures that take no more MiB decoded than this
             are kept in memory; 0 for never.
-        cache_dir: Folder for those shards; unused for a local data set.
+        cache_dir: Folder for those shards, unused for a local data set; empty: in the user's cache.
         threads: Threads that read and decode; TensorFlow's shared ones if None.
 
     Raises:
@@ -62,7 +63,8 @@ def open_dataset(
     """
     folder = storage.open_folder(address)
     manifest = checked_manifest(folder)
-    files = open_shards(folder, cache_dir=cache_dir, cache_mib=cache_mib)
+    place = cache_dir or user_cache_folder()
+    files = open_shards(folder, cache_dir=place, cache_mib=cache_mib)
     if isinstance(files, CachedShards):
         files.check_capacity(max(shard.bytes for shard in manifest.shards))
     return Dataset(folder, manifest, files, memory_mib=memory_mib, threads=threads)

@@ -29,7 +29,7 @@ _PART = 1024
 
 
 @dataclass(frozen=True)
-class Wish:
+class EvaluateOptions:
     """What to measure.
 
     Attributes:
@@ -54,7 +54,7 @@ Progress = Callable[[str, int, int], None]
 def evaluate(
     address: str,
     against: str,
-    wish: Wish | None = None,
+    wish: EvaluateOptions | None = None,
     *,
     cache_dir: str = "",
     progress: Progress = lambda what, done, total: None,
@@ -73,7 +73,7 @@ def evaluate(
         DataError: Too few pictures, pictures of another size, or damaged ones.
         CheckpointError, StorageError: What is judged cannot be read.
     """
-    wish = wish or Wish()
+    wish = wish or EvaluateOptions()
     asked = figures.check_metrics(wish.metrics) if wish.metrics else ()
     dataset = open_set(against, cache_dir)
     subject = open_subject(address, seed=wish.seed)
@@ -98,7 +98,7 @@ def _refuse_other_size(subject: Subject, dataset: Dataset) -> None:
         )
 
 
-def _count(subject: Subject, dataset: Dataset, wish: Wish) -> int:
+def _count(subject: Subject, dataset: Dataset, wish: EvaluateOptions) -> int:
     real = int(getattr(dataset.manifest.counts, wish.split))
     most = real if subject.most is None else min(real, subject.most)
     if wish.count is None:

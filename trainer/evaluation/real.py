@@ -40,8 +40,7 @@ def open_set(address: str, cache_dir: str = "") -> Dataset:
         address: Folder or bucket.
         cache_dir: For shards of a bucket; empty: the user's cache folder.
     """
-    folder = cache_dir or user_cache_folder()
-    return open_dataset(address, cache_mib=_CACHE_MIB, memory_mib=0, cache_dir=folder)
+    return open_dataset(address, cache_mib=_CACHE_MIB, memory_mib=0, cache_dir=cache_dir)
 
 
 @dataclass

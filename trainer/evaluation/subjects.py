@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import generate, storage
+from trainer import drawing, shipped, storage
 from trainer.data.decode import decode
 from trainer.data.rejection import Rejected
 from trainer.data.shards import MANIFEST_NAME
@@ -54,7 +54,8 @@ def open_subject(address: str, *, seed: int = 0) -> Subject:
         CheckpointError, DataError: Nothing of the kind is there, or it is damaged.
         StorageError: It cannot be reached.
     """
-    run, step = split_run_address(str(address).rstrip("/"))
+    address = shipped.resolved(str(address).rstrip("/"))
+    run, step = split_run_address(address)
     folder = storage.open_folder(run)
     if step is not None or str(address).endswith(".keras") or folder.exists(names.RECORD):
         return _generated(address, seed)
@@ -64,7 +65,7 @@ def open_subject(address: str, *, seed: int = 0) -> Subject:
 
 
 def _generated(address: str, seed: int) -> Subject:
-    generator = generate.open_generator(address)
+    generator = drawing.open_generator(address)
 
     def pictures(begin: int, end: int) -> np.ndarray:
         seeds = range(seed + begin, seed + end)

@@ -1,7 +1,8 @@
 """Trains one stretch of a run again and compares the bits with those that were published.
 
 Owns which stretch, when bits can be expected to be the same, and the verdict. A stretch lies
-between two neighbouring checkpoints, or between the beginning and the first.
+between two neighbouring checkpoints, or between the beginning and the first; of a run that was
+published without checkpoints it is the whole, and the generator's weights are compared.
 """
 
 import datetime
@@ -10,17 +11,22 @@ import logging
 import random
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from trainer import checkpoint, storage
+import numpy as np
+
+from trainer import checkpoint, shipped, storage
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import CheckpointError, ConfigError
 from trainer.launch import again, starting
 from trainer.launch.verify_compare import Difference, differences, within_noise
-from trainer.run_folder import RunFolder, names, step_name
+from trainer.run_folder import RunFolder, StartRecord, names, step_name
 
 log = logging.getLogger("catgan")
+
+
+Verdict = Literal["same", "same but for rounding", "different", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Audit:
         different: In words, those that are not the same bit for bit.
         exact: Whether bits can be expected to be the same.
         why_not: If not, why.
-        ok: Whether the published checkpoint is what the config and the pictures give.
+        verdict: `same`; `same but for rounding`; `different`: something was changed after it was
+            trained; `undecided`: it differs, but bits could not be expected to be the same.
         secs: How long the stretch took to train again.
         time: When, ISO 8601 in UTC.
         versions: Of the program and libraries that trained it again.
@@ -47,20 +54,20 @@ class Audit:
     different: tuple[str, ...]
     exact: bool
     why_not: str
-    ok: bool
+    verdict: Verdict
     secs: float
     time: str
     versions: dict[str, str]
 
     def raise_if_different(self) -> None:
         """Raises CheckpointError unless the checkpoint is what it should be."""
-        if self.ok:
+        if self.verdict != "different":
             return
         raise CheckpointError(
             f"{self.run} does not hold what its config and pictures give: {len(self.different)} of "
             f"{self.tensors} tensors of step {self.last:,} differ, trained again from step "
             f"{self.first:,}; first {self.different[0]}",
-            expected="the same bits" if self.exact else "the same but for rounding",
+            expected="the same bits",
             remedy="one of the two checkpoints, the config or the pictures was changed after it "
             f"was trained; try another stretch: {catgan('audit', self.run)}",
         )
@@ -80,23 +87,26 @@ def audit(address: str, *, interval: str = "random", dataset: str = "", scratch:
         CheckpointError: There is no run, or a checkpoint is damaged.
         CatganError: The stretch cannot be trained: see `trainer.worker.run`.
     """
-    run = RunFolder(storage.open_folder(address))
-    first, last = _stretch(again.saved_steps(run), interval)
+    run = RunFolder(storage.open_folder(shipped.resolved(address)))
+    saved = again.saved_steps(run)
+    record = again.record_of(run)
+    whole = not saved and record.status == "finished" and run.folder.exists(names.GENERATOR)
+    first, last = (0, record.step) if whole else _stretch(saved, interval)
     config = again.config_until(run, last)
     if dataset:
         pictures = config.dataset.model_copy(update={"address": dataset})
         config = config.model_copy(update={"dataset": pictures})
-    published = checkpoint.open_step(run, last)
-    expected = published.load()
+    read = _generator if whole else _checkpoint
+    expected = read(run, last)
     log.info("training %s again, from step %s to %s", run.address, f"{first:,}", f"{last:,}")
     began = time.monotonic()
     with again.scratch_run(scratch or "audit") as place:
         again.train_again(run, config, first, last, place)
-        found = checkpoint.open_step(place, last).load()
+        found = read(place, last)
     secs = time.monotonic() - began
     unlike = differences(expected, found)
-    why_not = _why_not_exact(run, config, published.manifest.start)
-    ok = not unlike or (bool(why_not) and _but_for_rounding(unlike))
+    trained = record.starts[-1] if whole else _start_of(run, last)
+    why_not = _why_not_exact(config, trained)
     return Audit(
         run.address,
         first,
@@ -105,11 +115,27 @@ def audit(address: str, *, interval: str = "random", dataset: str = "", scratch:
         tuple(item.told() for item in unlike),
         not why_not,
         why_not,
-        ok,
+        _verdict(unlike, exact=not why_not),
         round(secs, 1),
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         starting.versions(),
     )
+
+
+def _checkpoint(run: RunFolder, step: int) -> dict[str, np.ndarray]:
+    return checkpoint.open_step(run, step).load()
+
+
+def _generator(run: RunFolder, step: int) -> dict[str, np.ndarray]:
+    from trainer.drawing import keras_model
+
+    model = keras_model(storage.join(run.address, names.GENERATOR))
+    return {weight.path: np.asarray(weight) for weight in model.weights}
+
+
+def _start_of(run: RunFolder, step: int) -> StartRecord:
+    found = checkpoint.open_step(run, step, prefixes=())
+    return again.record_of(run).start(found.manifest.start)
 
 
 def _stretch(saved: list[int], interval: str) -> tuple[int, int]:
@@ -137,9 +163,8 @@ def _stretch(saved: list[int], interval: str) -> tuple[int, int]:
     return found[0]
 
 
-def _why_not_exact(run: RunFolder, config: Config, start: int) -> str:
+def _why_not_exact(config: Config, trained: StartRecord) -> str:
     """Says why bits may differ though nothing was changed; empty where they may not."""
-    trained = again.record_of(run).start(start)
     here = starting.versions()
     reasons = []
     if not config.deterministic:
@@ -154,8 +179,13 @@ def _why_not_exact(run: RunFolder, config: Config, start: int) -> str:
     return "; ".join([*reasons, *other])
 
 
-def _but_for_rounding(unlike: list[Difference]) -> bool:
-    return within_noise(unlike, [])
+def _verdict(unlike: list[Difference], *, exact: bool) -> Verdict:
+    if not unlike:
+        return "same"
+    if exact:
+        return "different"
+    # Training is chaotic: what began as rounding need not stay small.
+    return "same but for rounding" if within_noise(unlike, []) else "undecided"
 
 
 def told(found: Audit) -> dict[str, Any]:

@@ -52,10 +52,10 @@ class Task:
         from trainer import quiet
 
         quiet.import_tensorflow()
-        from trainer.evaluation.evaluate import Wish, evaluate
+        from trainer.evaluation.evaluate import EvaluateOptions, evaluate
         from trainer.evaluation.files import write_nearest
 
-        wish = Wish(tuple(self.metrics), tuple(self.features), self.count)
+        wish = EvaluateOptions(tuple(self.metrics), tuple(self.features), self.count)
         found = evaluate(self.address, self.against, wish, cache_dir=self.cache_dir)
         run, _ = split_run_address(self.address)
         write_nearest(found, storage.open_folder(run), names.NEAREST)

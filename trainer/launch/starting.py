@@ -20,7 +20,6 @@ from trainer.config import Config
 from trainer.errors import CatganError, DataError
 from trainer.launch import origin
 from trainer.run_folder import NewRun, RunFolder, RunRecord
-from trainer.storage.user_cache import user_cache_folder
 
 log = logging.getLogger("catgan")
 
@@ -104,7 +103,7 @@ def open_dataset(config: Config) -> Any:
         settings.address,
         cache_mib=settings.cache_mib,
         memory_mib=settings.memory_mib,
-        cache_dir=settings.cache_dir or user_cache_folder(),
+        cache_dir=settings.cache_dir,
     )
     refuse_other_size(dataset.manifest, config)
     return dataset

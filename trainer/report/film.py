@@ -28,7 +28,7 @@ log = logging.getLogger("catgan")
 
 
 @dataclass(frozen=True)
-class Wish:
+class FilmOptions:
     """What film is wanted.
 
     Attributes:
@@ -47,13 +47,13 @@ class Wish:
     most_mb: float = 5.0
 
 
-def film(address: str, out: str, wish: Wish) -> dict[str, Any]:
+def film(address: str, out: str, wish: FilmOptions) -> dict[str, Any]:
     """Writes a film of a run's fixed-latent grids.
 
     Args:
         address: Of the run.
         out: File or object, ending in .gif, .webp or .mp4.
-        wish: See `Wish`.
+        wish: See `FilmOptions`.
 
     Returns:
         `out`, `frames`, `bytes`, `width`, `height`.
@@ -83,7 +83,7 @@ def film(address: str, out: str, wish: Wish) -> dict[str, Any]:
     }
 
 
-def _fitting(run: RunView, wish: Wish, encode: Callable) -> tuple[list[Image.Image], bytes]:
+def _fitting(run: RunView, wish: FilmOptions, encode: Callable) -> tuple[list[Image.Image], bytes]:
     """Makes the film smaller until it is within the limit: fewer frames, then fewer pixels."""
     frames, side_px = wish.frames, wish.side_px
     drawn: dict[int, Image.Image] = {}
@@ -105,7 +105,7 @@ def _fitting(run: RunView, wish: Wish, encode: Callable) -> tuple[list[Image.Ima
 
 
 def frames_of(
-    run: RunView, wish: Wish, frames: int, side_px: int, drawn: dict[int, Image.Image]
+    run: RunView, wish: FilmOptions, frames: int, side_px: int, drawn: dict[int, Image.Image]
 ) -> list[Image.Image]:
     """Draws the frames, all of one even size; `drawn` keeps grids that were read before."""
     last = run.samples[-1]

@@ -160,11 +160,12 @@ def _facts(run: RunView) -> list[tuple[str, str]]:
 
 
 def _audited(told: dict[str, Any]) -> str:
-    same = "the same bits" if told["exact"] else f"the same but for rounding ({told['why_not']})"
-    verdict = same if told["ok"] else f"NOT the same: {len(told['different'])} tensors differ"
+    same = told["tensors"] - len(told["different"])
+    why_not = f" ({told['why_not']})" if told["why_not"] else ""
     return (
         f"steps {told['first'] + 1:,} to {told['last']:,} trained again at {told['time']} in "
-        f"{console.duration(told['secs'])}: {verdict}"
+        f"{console.duration(told['secs'])}: {told['verdict']}{why_not}; {same} of "
+        f"{told['tensors']} tensors have the same bits"
     )
 
 

@@ -10,11 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from trainer import config as configs
-from trainer import storage
+from trainer import shipped, storage
 from trainer.config import Config
 from trainer.errors import CheckpointError
 from trainer.run_folder import RunFolder, RunRecord, names, read_evaluations, read_metrics
-
 
 log = logging.getLogger("catgan")
 
@@ -129,7 +128,7 @@ def read_run(address: str) -> RunView:
         CheckpointError: There is no run, or its record or config is damaged.
         StorageError: It cannot be reached.
     """
-    run, _ = names.split_run_address(str(address).rstrip("/"))
+    run, _ = names.split_run_address(shipped.resolved(str(address).rstrip("/")))
     folder = RunFolder(storage.open_folder(run))
     record = folder.read_record()
     if record is None:

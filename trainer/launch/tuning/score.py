@@ -46,14 +46,14 @@ def score(checkpoint: str, config: Config) -> Score:
         ConfigError: The feature network is not to be had.
         CheckpointError: The checkpoint is missing or damaged.
     """
-    from trainer.evaluation.evaluate import Wish, evaluate
+    from trainer.evaluation.evaluate import EvaluateOptions, evaluate
     from trainer.launch.starting import open_dataset
 
     dataset = open_dataset(config)
     count = judged_count(dataset.manifest, dataset.address)
     # One network only: two distances have no order.
     features = config.evaluation.features.split(",")[0].strip()
-    wish = Wish(("kid",), (features,), count)
+    wish = EvaluateOptions(("kid",), (features,), count)
     found = evaluate(checkpoint, dataset.address, wish, cache_dir=config.dataset.cache_dir)
     result = found.results[0]
     origin, figure = result.provenance, result.figures["kernel_distance"]

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from tests.callbacks import tiny_run
+from trainer.drawing import FRAMES_BETWEEN, GenerateOptions, generate, open_generator
 from trainer.errors import CheckpointError, ConfigError
 from trainer.gan import sampling
-from trainer.generate import FRAMES_BETWEEN, Wish, generate, open_generator
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,11 @@ def read(path):
 
 def test_a_seed_gives_the_same_bytes_whatever_is_drawn_beside_it(run, tmp_path):
     many, one = tmp_path / "many", tmp_path / "one"
-    written = generate(str(run), str(many), Wish(count=40, seed=1005))
+    written = generate(str(run), str(many), GenerateOptions(count=40, seed=1005))
     assert written == [f"seed-{seed:09d}.png" for seed in range(1005, 1045)]
     assert sorted(path.name for path in many.iterdir()) == written
     for seed in (1005, 1007, 1020, 1044):
-        (name,) = generate(str(run), str(one), Wish(count=1, seed=seed))
+        (name,) = generate(str(run), str(one), GenerateOptions(count=1, seed=seed))
         assert (one / name).read_bytes() == (many / name).read_bytes()
 
 
@@ -37,36 +37,38 @@ def test_run_checkpoint_and_saved_generator_draw_the_same(run, tmp_path):
     addresses = [run, run / "checkpoints" / "step-000000012", run / "generator.keras"]
     drawn = []
     for number, address in enumerate(addresses):
-        generate(str(address), str(tmp_path / str(number)), Wish(count=3))
+        generate(str(address), str(tmp_path / str(number)), GenerateOptions(count=3))
         drawn.append([read(path) for path in sorted((tmp_path / str(number)).iterdir())])
     assert np.array_equal(drawn[0], drawn[1])
     assert np.abs(np.array(drawn[0], int) - np.array(drawn[2], int)).max() <= 1
 
 
 def test_the_last_grid_of_training_shows_the_same_seeds(run, tmp_path):
-    generate(str(run), str(tmp_path), Wish(count=4, grid=True))
+    generate(str(run), str(tmp_path), GenerateOptions(count=4, grid=True))
     ours, trained = read(tmp_path / "grid.png"), read(run / "samples" / "latest.png")
     assert np.abs(ours.astype(int) - trained.astype(int)).max() <= 1
 
 
 def test_an_older_checkpoint_draws_other_pictures(run, tmp_path):
-    generate(str(run / "checkpoints" / "step-000000005"), str(tmp_path / "old"), Wish(count=1))
-    generate(str(run), str(tmp_path / "new"), Wish(count=1))
+    generate(
+        str(run / "checkpoints" / "step-000000005"), str(tmp_path / "old"), GenerateOptions(count=1)
+    )
+    generate(str(run), str(tmp_path / "new"), GenerateOptions(count=1))
     name = "seed-000000000.png"
     assert (tmp_path / "old" / name).read_bytes() != (tmp_path / "new" / name).read_bytes()
 
 
 def test_a_grid_holds_the_single_pictures(run, tmp_path):
-    generate(str(run), str(tmp_path), Wish(count=20, grid=True))
+    generate(str(run), str(tmp_path), GenerateOptions(count=20, grid=True))
     grid = read(tmp_path / "grid.png")
     assert grid.shape == (4 * 32, 5 * 32, 3)
     assert np.array_equal(grid[32:64, 64:96], read(tmp_path / "seed-000000007.png"))
 
 
 def test_interpolation_goes_from_seed_to_seed(run, tmp_path):
-    written = generate(str(run), str(tmp_path), Wish(count=3, seed=5, interpolate=True))
+    written = generate(str(run), str(tmp_path), GenerateOptions(count=3, seed=5, interpolate=True))
     assert len(written) == 2 * FRAMES_BETWEEN + 2
-    generate(str(run), str(tmp_path / "single"), Wish(count=3, seed=5))
+    generate(str(run), str(tmp_path / "single"), GenerateOptions(count=3, seed=5))
     for number, seed in ((0, 5), (FRAMES_BETWEEN, 6), (2 * FRAMES_BETWEEN, 7)):
         frame = read(tmp_path / f"interpolation-{number:04d}.png").astype(int)
         single = read(tmp_path / "single" / f"seed-{seed:09d}.png").astype(int)
@@ -77,15 +79,15 @@ def test_interpolation_goes_from_seed_to_seed(run, tmp_path):
 
 
 def test_truncation_changes_pictures_and_is_refused_for_uniform_latents(run, tmp_path):
-    generate(str(run), str(tmp_path / "whole"), Wish(count=1))
-    generate(str(run), str(tmp_path / "cut"), Wish(count=1, truncation=0.3))
+    generate(str(run), str(tmp_path / "whole"), GenerateOptions(count=1))
+    generate(str(run), str(tmp_path / "cut"), GenerateOptions(count=1, truncation=0.3))
     name = "seed-000000000.png"
     assert (tmp_path / "whole" / name).read_bytes() != (tmp_path / "cut" / name).read_bytes()
 
     tiny_run.train(tmp_path, "model.latent_distribution=uniform", "training.steps=4")
     for address in (tmp_path / "run", tmp_path / "run" / "generator.keras"):
         with pytest.raises(ConfigError, match="truncation"):
-            generate(str(address), str(tmp_path / "none"), Wish(truncation=1.0))
+            generate(str(address), str(tmp_path / "none"), GenerateOptions(truncation=1.0))
     assert not (tmp_path / "none").exists()
 
 
@@ -98,7 +100,12 @@ def test_without_checkpoints_the_saved_generator_is_taken(run, tmp_path):
 
 @pytest.mark.parametrize(
     "wish",
-    [Wish(count=0), Wish(seed=-1), Wish(count=5000, grid=True), Wish(count=1, interpolate=True)],
+    [
+        GenerateOptions(count=0),
+        GenerateOptions(seed=-1),
+        GenerateOptions(count=5000, grid=True),
+        GenerateOptions(count=1, interpolate=True),
+    ],
 )
 def test_wishes_that_make_no_sense_are_refused_before_anything_is_read(wish, tmp_path):
     with pytest.raises(ConfigError):
@@ -112,7 +119,7 @@ def test_a_file_that_is_no_generator(content, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"other\.keras") as caught:
-        generate(str(path), str(tmp_path / "out"), Wish())
+        generate(str(path), str(tmp_path / "out"), GenerateOptions())
     assert caught.value.remedy
 
 
@@ -142,8 +149,8 @@ def test_memory_does_not_grow_with_the_count(monkeypatch, tmp_path, run):
         return generator.draw(latents)
 
     monkeypatch.setattr(
-        "trainer.generate.open_generator",
+        "trainer.drawing.open_generator",
         lambda address: type(generator)("here", 4, "normal", 1.0, draw),
     )
-    generate("anything", str(written), Wish(count=5 * sampling.DRAW_BATCH))
+    generate("anything", str(written), GenerateOptions(count=5 * sampling.DRAW_BATCH))
     assert all(there == expected for expected, there in drawn)

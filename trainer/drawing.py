@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import storage
+from trainer import shipped, storage
 from trainer.errors import CheckpointError, ConfigError
 from trainer.gan import sampling
 from trainer.run_folder import names, split_run_address
@@ -54,7 +54,7 @@ class Generator:
 
 
 @dataclass(frozen=True)
-class Wish:
+class GenerateOptions:
     """What to draw.
 
     Attributes:
@@ -72,7 +72,7 @@ class Wish:
     truncation: float | None = None
 
 
-def generate(address: str, out: str, wish: Wish) -> list[str]:
+def generate(address: str, out: str, wish: GenerateOptions) -> list[str]:
     """Draws pictures and writes them into a folder.
 
     Args:
@@ -105,7 +105,7 @@ def open_generator(address: str) -> Generator:
         CheckpointError: There is none, or it is damaged.
         StorageError: The address cannot be reached.
     """
-    address = str(address).rstrip("/")
+    address = shipped.resolved(str(address).rstrip("/"))
     if address.endswith(".keras"):
         return _from_keras_file(address)
     run_address, step = split_run_address(address)
@@ -118,7 +118,7 @@ def open_generator(address: str) -> Generator:
         return _from_keras_file(storage.join(run_address, names.GENERATOR))
 
 
-def _check(wish: Wish) -> None:
+def _check(wish: GenerateOptions) -> None:
     if wish.count < 1:
         raise ConfigError(f"count {wish.count}", expected="1 or more", remedy="--count 64")
     if wish.seed < 0:
@@ -154,7 +154,12 @@ def _from_checkpoint(address: str) -> Generator:
     )
 
 
-def _from_keras_file(address: str) -> Generator:
+def keras_model(address: str) -> Any:
+    """Loads a `.keras` file that holds nothing but Keras' own layers.
+
+    Raises:
+        CheckpointError: It is not there, is no model, or asks for foreign code.
+    """
     import keras
 
     from trainer.gan.export import foreign_objects
@@ -172,9 +177,13 @@ def _from_keras_file(address: str) -> Generator:
                 address, f"asks for code that is not Keras' own: {', '.join(foreign[:3])}"
             )
         try:
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises whatever the broken file leads it to
             raise _no_generator(address, f"is no Keras model: {error}") from error
+
+
+def _from_keras_file(address: str) -> Generator:
+    model = keras_model(address)
     distribution = model.name.removeprefix(_SAVED_NAME)
     if distribution not in ("normal", "uniform"):
         raise _no_generator(address, f"holds a model named {model.name!r}")
@@ -204,7 +213,9 @@ def _compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
     return lambda latents: draw(tf.constant(latents, tf.float32)).numpy()
 
 
-def _single_pictures(generator: Generator, folder: storage.Folder, wish: Wish) -> Iterator[str]:
+def _single_pictures(
+    generator: Generator, folder: storage.Folder, wish: GenerateOptions
+) -> Iterator[str]:
     kept = []
     for seeds in _aligned(wish.seed, wish.count):
         latents = sampling.latents_from_seeds(
@@ -227,7 +238,9 @@ def _aligned(first: int, count: int) -> Iterator[range]:
         start = stop
 
 
-def _interpolation(generator: Generator, folder: storage.Folder, wish: Wish) -> Iterator[str]:
+def _interpolation(
+    generator: Generator, folder: storage.Folder, wish: GenerateOptions
+) -> Iterator[str]:
     """Frames from each seed to the next, and a strip with a row for each pair."""
     rows: list[np.ndarray] = []
     number = 0
