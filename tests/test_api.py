@@ -81,5 +81,5 @@ def test_from_pictures_to_figures(tmp_path, monkeypatch):
     assert generator.pictures(latents).dtype == np.uint8
     page = write_report([outcome.run], "report.html")
     assert page["runs"] == 1
-    with pytest.raises(trainer.errors.CatganError, match="needs"):
+    with pytest.raises(trainer.errors.CatganError, match="2 pictures on each side"):
         evaluate("drawn", "pictures", EvaluateOptions(("kid",), ("efficientnet-lite0",)))

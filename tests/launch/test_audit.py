@@ -84,17 +84,17 @@ def test_one_bit_of_one_weight_is_found(audited, published, tmp_path, at):
 
 def test_from_the_beginning_and_noted_for_the_page(audited, published, tmp_path):
     code, found = audited(
-        published, "--interval", EVERY, "--note", "--scratch", tmp_path / "scratch"
+        published, "--interval", STEPS - 2 * EVERY, "--note", "--scratch", tmp_path / "scratch"
     )
     assert code == 0, found
-    assert (found["first"], found["last"]) == (0, EVERY)
-    noted = json.loads((published / names.audit(EVERY)).read_text())
+    assert (found["first"], found["last"]) == (0, STEPS - 2 * EVERY)
+    noted = json.loads((published / names.audit(STEPS - 2 * EVERY)).read_text())
     assert noted["verdict"] == "same"
     from trainer.report.page import page
     from trainer.report.run_view import read_run
 
     text = page([read_run(str(published))])
-    assert f"steps 1 to {EVERY}" in text
+    assert f"steps 1 to {STEPS - 2 * EVERY}" in text
     assert "have the same bits" in text
 
 

@@ -142,10 +142,12 @@ def _at(run: RunFolder, config: Config, first: int, last: int, scratch: RunFolde
     from trainer import checkpoint
     from trainer.gan.build import build_gan
 
+    jit = bool(again.record_of(run).choices.get("jit"))
     if last > first:
         again.train_again(run, config, first, last, scratch)
         run, first = scratch, last
-    gan = build_gan(config, run_eagerly=True)
+    # Traced as training was: an eager step rounds otherwise.
+    gan = build_gan(config, jit=jit)
     if first:
         gan.load_state(checkpoint.open_step(run, first).load(), first)
     elif config.training.start_from:
