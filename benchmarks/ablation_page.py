@@ -96,7 +96,8 @@ def verdicts(rows: list[dict]) -> Iterator[str]:
         if theirs and other != best:
             ratio = statistics.median(ours) / statistics.median(theirs)
             apart = "beyond" if max(ours) < min(theirs) else "**within**"
-            yield f"`{best}` has {ratio:.2f} of the distance of `{other}`, {apart} the seeds' spread."
+            told = f"`{best}` has {ratio:.2f} of the distance of `{other}`"
+            yield f"{told}, {apart} the seeds' spread."
 
 
 def pictures(rows: list[dict], size_px: int) -> str:

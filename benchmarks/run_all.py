@@ -26,6 +26,7 @@ SCRIPTS: dict[str, list[str]] = {
     "launcher": [],
     "recovery": [],
     "doctor_estimate": [],
+    "report": [],
     "prepare_memory": [],
     "soak": [],
 }

@@ -11,6 +11,7 @@ import sys
 from types import ModuleType
 
 from trainer.console import silenced_stderr
+from trainer.errors import ConfigError
 
 _verbose = False
 
@@ -48,15 +49,30 @@ def import_tensorflow(*, verbose: bool | None = None) -> ModuleType:
     prepare_environment(verbose=verbose)
     if "tensorflow" in sys.modules and "keras" in sys.modules:
         return sys.modules["tensorflow"]
-    with silenced_stderr(enabled=not verbose):
-        import keras  # noqa: F401  (imports native code of its own)
-        import tensorflow as tf
+    try:
+        with silenced_stderr(enabled=not verbose):
+            import keras  # noqa: F401  (imports native code of its own)
+            import tensorflow as tf
 
-        tf.config.list_physical_devices()
+            tf.config.list_physical_devices()
+    except Exception as error:
+        raise _explained(error) from error
     if not verbose:
         tf.get_logger().setLevel("ERROR")
         tf.autograph.set_verbosity(0)
     return tf
+
+
+def _explained(error: Exception) -> Exception:
+    """Apple's plug-in is loaded by TensorFlow itself, and most of its releases fit no newer one."""
+    if "metal_plugin" not in str(error):
+        return error
+    return ConfigError(
+        "TensorFlow cannot load the Metal plug-in that is installed beside it: "
+        f"{' '.join(str(error).split())[:200]}",
+        expected="no plug-in: on macOS training runs on the CPU",
+        remedy="pip uninstall -y tensorflow-metal",
+    )
 
 
 def import_without_gpu() -> None:

@@ -14,7 +14,7 @@ PAGES = tuple(
                  *sorted((REPOSITORY / "docs").glob("*.md")))
 )  # fmt: skip
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<note>.+?) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:^ *<!-- (?P<note>.+?) -->\n)?^ *```(?P<language>\w+)\n(?P<text>.*?)^ *```$", re.M | re.S
 )
 
 

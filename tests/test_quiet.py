@@ -1,0 +1,37 @@
+"""An import of TensorFlow that fails is told in words where the cause is known."""
+
+import subprocess
+import sys
+
+from tests.conftest import REPOSITORY
+
+_PLUGIN = (
+    "dlopen(/site-packages/tensorflow-plugins/libmetal_plugin.dylib, 0x0006): "
+    "Symbol not found: _TF_GetInputPropertiesList"
+)
+
+
+def imported_with(tmp_path, message):
+    """Runs the command line where `import keras` fails with a message."""
+    (tmp_path / "keras.py").write_text(f"raise RuntimeError({message!r})\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from trainer.cli import main; "
+        "sys.exit(main.run(['generate', '--out', 'nowhere']))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+
+
+def test_an_unloadable_metal_plug_in_is_explained(tmp_path):
+    done = imported_with(tmp_path, _PLUGIN)
+    assert done.returncode == 2, done.stderr
+    assert "Metal plug-in" in done.stderr
+    assert "pip uninstall -y tensorflow-metal" in done.stderr
+
+
+def test_another_failure_is_not_taken_for_it(tmp_path):
+    done = imported_with(tmp_path, "no such symbol")
+    assert done.returncode == 1
+    assert "no such symbol" in done.stderr
+    assert "Metal" not in done.stderr
