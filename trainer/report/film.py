@@ -130,7 +130,7 @@ def _frame(part: Image.Image, side_px: int, step: int, last: int, batch: int) ->
     width, height = part.width // 2 * 2, (part.height + _CAPTION_PX) // 2 * 2
     frame = Image.new("RGB", (width, height), _BLACK)
     frame.paste(part, (0, 0))
-    pen, font = ImageDraw.Draw(frame), ImageFont.load_default()
+    pen, font = ImageDraw.Draw(frame), ImageFont.load_default(13)
     pen.rectangle((0, part.height, round(width * step / max(1, last)), part.height + 2), fill=_GREY)
     pen.text((4, part.height + 4), f"{step * batch:,} pictures seen", _LIGHT, font=font)
     return frame
