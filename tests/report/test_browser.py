@@ -5,6 +5,7 @@ Skipped where no Chromium is: `apt-get install chromium`, or CHROMIUM=/path/to/i
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
+REAL_CATS = Path(__file__).resolve().parents[3] / "shared" / "data" / "cats128.zip"
 EVIL = "</script><script>window.evil = 1</script><img src=x onerror='window.evil = 2'>"
 
 
@@ -202,3 +204,32 @@ def test_a_real_run_of_drawn_cats(opened, trained):
     assert "D 0." in page.locator("ul.tiles").inner_text()
     assert page.locator("[data-walks] img").count() == 6
     assert storage.open_folder(str(trained / "runs" / "tiny")).exists(names.WALKS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not REAL_CATS.exists(), reason="the photographs are not beside the checkout")
+def test_real_runs_of_real_cats(opened, catgan, tmp_path):
+    """One page of one run, killed and resumed on the way, and one of three side by side."""
+    prepared = catgan("prepare", REAL_CATS, "cats", "--size", 32, "--val-fraction", "0.2")
+    assert prepared.code == 0, prepared.err
+    shown = []
+    for loss in ("relativistic_pairing", "hinge", "non_saturating"):
+        config = tmp_path / f"{loss}.yaml"
+        config.write_text(
+            "dataset: {address: cats, size_px: 32, val_fraction: 0.2}\n"
+            f"model: {{base_channels: 8}}\nloss: {{name: {loss}}}\n"
+            "training: {steps: 60, global_batch: 16}\ncheckpoint: {every_steps: 20}\n"
+            "samples: {every_steps: 20}\nmetrics: {every_steps: 5}\n"
+        )
+        assert catgan("train", config, "training.steps=40").code == 0
+        assert catgan("resume", f"runs/{loss}", "training.steps=60").code == 0
+        shown.append(f"runs/{loss}")
+    page = opened(shown[0])
+    assert page.locator("button.tile").count() == 64
+    assert "resume" in page.locator("table.history").inner_text()
+    page.locator("#when").fill("0")
+    assert page.locator("[data-grid-told]").inner_text() == "step 0"
+    page = opened(*shown)
+    assert page.locator("#compared thead th").count() == 4
+    assert page.locator("[data-grid-told]").all_inner_texts() == ["step 60"] * 3

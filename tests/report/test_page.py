@@ -1,15 +1,20 @@
 """The page as a file: what is on it, its size, and that strangers' text stays text."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
+from tests.conftest import REPOSITORY
+from tests.launch.processes import wait_until
 from tests.report import made_runs
 from tests.report.made_runs import COUNT, answer, made_run, measured, rows
 from trainer.errors import CheckpointError, ConfigError
 from trainer.report import pictures
 from trainer.report.page import page, report
 from trainer.report.run_view import read_run
+from trainer.run_folder import MetricsLog
 
 
 @pytest.fixture
@@ -161,3 +166,28 @@ def test_runs_beside_one_another(tmp_path):
     assert 'id="compared"' in text
     assert "Losses: generator" in text
     assert text.count('class="tile"') == 2 * made_runs.COUNT
+
+
+def test_watching_writes_the_page_anew_until_the_run_ends(tmp_path):
+    run = made_run(tmp_path / "run", metrics=rows([10]), status="running")
+    out = tmp_path / "report.html"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", "report", run.address, "--out", str(out), "--watch", "2"],
+        cwd=REPOSITORY,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(out.exists)
+        assert "seed 8" in out.read_text()
+        log = MetricsLog(run, 2, 12)
+        log.append({**rows([13])[0], "g_loss": 123.25})
+        log.flush()
+        wait_until(lambda: "123.25" in out.read_text())
+        assert process.poll() is None
+        run.end_start(2, "finished", "all steps are done", step=20, images_seen=1280)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+    assert "finished at step 20" in out.read_text()
+    assert 'http-equiv="refresh"' not in out.read_text()
