@@ -32,6 +32,8 @@ class Sampling(StepCallback):
         real_pictures: `count -> uint8 [at most count, H, W, 3]`, called at most once.
         on_grid: Called behind the training with (step, uint8 `[H, W, 3]`).
         on_pictures: The same with the pictures in it, uint8 `[n, H, W, 3]`.
+        asks_discriminator: Keep its answers, and walks, for the run's page. Not where each of its
+            calls is looked at as part of a step.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Sampling(StepCallback):
         real_pictures: Callable[[int], np.ndarray],
         on_grid: Callable[[int, np.ndarray], None] = lambda step, grid: None,
         on_pictures: Callable[[int, np.ndarray], None] = lambda step, pictures: None,
+        *,
+        asks_discriminator: bool = True,
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -52,6 +56,7 @@ class Sampling(StepCallback):
         self._on_grid = on_grid
         self._on_pictures = on_pictures
         self._config = config
+        self._asks_discriminator = asks_discriminator
         self._real: np.ndarray | None = None
         self._behind = Background("samples")
 
@@ -71,6 +76,9 @@ class Sampling(StepCallback):
 
     def _draw(self, step: int, named: bool) -> None:
         pictures = _draw(self.model.ema_generator, self._config)
+        if not self._asks_discriminator:
+            self._behind.submit(lambda: self._write(step, pictures, named))
+            return
         answers = self._answers(step, pictures)
         walked = portrait.walks(self.model.ema_generator, self._config)
 

@@ -159,6 +159,7 @@ class Writing:
             start.real_pictures,
             self._board[0].grid if self._board else lambda step, grid: None,
             self._health.pictures,
+            asks_discriminator=not start.eager,
         )
 
     def _evaluating(self) -> list[Evaluating]:

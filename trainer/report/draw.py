@@ -125,24 +125,27 @@ def _line(plot: "figure", line: Line, colour: str, place: int) -> None:
 def _history(lanes: Sequence[tuple[str, Sequence[Event], int]], pictures: Any) -> "figure":
     from bokeh.models import ColumnDataSource, HoverTool
 
-    kinds = [
-        kind for kind in _MARKERS if any(e.kind == kind for _, events, _ in lanes for e in events)
-    ]
-    rows = [f"{number + 1}. {kind}" if len(lanes) > 1 else kind
-            for number in range(len(lanes)) for kind in kinds]  # fmt: skip
+    several = len(lanes) > 1
+    kinds = [kind for kind in _MARKERS if any(e.kind == kind for _, had, _ in lanes for e in had)]
+    rows = [_row(number, kind, several) for number in range(len(lanes)) for kind in kinds]
     height = _LANE_PX + 22 * max(0, len(rows) - 2)
     plot = _plain("History", pictures, height, y_range=rows[::-1] or ["start"])
-    for number, (name, events, batch) in enumerate(lanes):
-        for event in events:
-            row = f"{number + 1}. {event.kind}" if len(lanes) > 1 else event.kind
-            source = ColumnDataSource(
-                {"x": [event.step * batch], "y": [row], "told": [event.told], "run": [name],
-                 "time": [event.time or "not noted"]}
-            )  # fmt: skip
-            plot.scatter(
-                "x", "y", source=source, marker=_MARKERS[event.kind], size=11,
-                color=COLOURS[number % len(COLOURS)],
-            )  # fmt: skip
+    for number, (_, events, batch) in enumerate(lanes):
+        for kind in kinds:
+            own = [event for event in events if event.kind == kind]
+            columns = {
+                "x": [event.step * batch for event in own],
+                "y": [_row(number, kind, several)] * len(own),
+                "told": [event.told for event in own],
+                "time": [event.time or "not noted" for event in own],
+            }
+            colour = COLOURS[number % len(COLOURS)]
+            source = ColumnDataSource(columns)
+            plot.scatter("x", "y", source=source, marker=_MARKERS[kind], size=11, color=colour)
     tips = [("", "@told"), ("when", "@time"), ("pictures", "@x{0,0}")]
     plot.add_tools(HoverTool(tooltips=tips))
     return plot
+
+
+def _row(number: int, kind: str, several: bool) -> str:
+    return f"{number + 1}. {kind}" if several else kind
