@@ -102,6 +102,21 @@ def _around() -> Iterator[Arm]:
         "batch-128": ("batch 128", ("training.global_batch=128",)),
         "simultaneous": ("both updates from one pass", ("training.update=simultaneous",)),
         "rate-8e-4": ("Adam at 8e-4", _rates("8e-4")),
+        "rate-1.6e-3": ("Adam at 1.6e-3", _rates("1.6e-3")),
+        "rate-3.2e-3": ("Adam at 3.2e-3", _rates("3.2e-3")),
+        "fast-augment": (
+            "Adam at 1.6e-3; colour, translation, cutout, growing to 0.3",
+            (*_rates("1.6e-3"), "augment.kinds=[colour, translation, cutout]",
+             "augment.strength=0 to 0.3"),
+        ),
+        "fast-falling": (
+            "Adam from 2e-3 to 4e-4, R1 and R2 from 3 to 0.3",
+            (*_rates("2e-3 to 4e-4"), "loss.r1_weight=3 to 0.3", "loss.r2_weight=3 to 0.3"),
+        ),
+        "fast-penalty-3": ("Adam at 1.6e-3, R1 and R2 of weight 3",
+                           (*_rates("1.6e-3"), "loss.r1_weight=3", "loss.r2_weight=3")),
+        "fast-norm": ("Adam at 1.6e-3, batch norm in G",
+                      (*_rates("1.6e-3"), "model.generator_norm=batch")),
         "wide": ("24 base channels", ("model.base_channels=24",)),
         "narrow": ("8 base channels", ("model.base_channels=8",)),
     }  # fmt: skip

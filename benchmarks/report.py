@@ -5,8 +5,8 @@
 
 A run folder is written with so many rows of figures, 400 grids of 64 pictures of 64 px, walks and
 answers; `catgan report` makes the page in a process of its own, whose time and peak memory count.
-The page is then opened from disk in headless Chromium: it is interactive when its slider answers
-and every chart is drawn; the first opening does not count.
+The page is then opened from disk in headless Chromium: it is interactive when its scripts are done;
+charts are drawn when they come into sight, and here all at once. The first opening does not count.
 """
 
 import argparse
@@ -31,13 +31,20 @@ from trainer.gan import sampling
 from trainer.run_folder import MetricsLog, NewRun, RunFolder, names
 
 SIZE_PX, COUNT, GRIDS = 64, 64, 400
-# Answers how long the page took from the click until its slider and all charts are there.
+# Answers how long the page took from the click until all of its scripts are done: slider, tiles,
+# walks, and charts ready to be drawn.
 _READY = """() => new Promise((done) => {
+  const ready = () => done(performance.now());
+  if (document.readyState == "complete") ready();
+  else window.addEventListener("load", ready);
+})"""
+# Answers how long all charts take that are asked for at once, as for a printer.
+_DRAW = """() => new Promise((done) => {
+  const began = performance.now();
+  window.dispatchEvent(new Event("beforeprint"));
   const look = () => {
-    const charts = document.querySelectorAll(".chart").length;
-    const drawn = document.querySelectorAll(".chart .bk-Figure").length;
-    const told = document.getElementById("when-told");
-    if (charts && charts == drawn && told.textContent) done(performance.now());
+    const drawn = document.querySelectorAll(".place .bk-Figure").length;
+    if (drawn == document.querySelectorAll(".place").length) done(performance.now() - began);
     else setTimeout(look, 5);
   };
   look();
@@ -54,7 +61,7 @@ def main() -> None:
         run, page = Path(folder) / "run", Path(folder) / "report.html"
         write_run(run, options.rows)
         made = [made_in(run, page) for _ in range(options.rounds)]
-        opened = open_page(page, options.rounds)
+        opened, charts = open_page(page, options.rounds)
         size_mb = page.stat().st_size / 1e6
     secs = statistics.median(secs for secs, _ in made)
     peak_mb = max(peak for _, peak in made)
@@ -63,6 +70,7 @@ def main() -> None:
         ["peak memory, MB", f"{peak_mb:.0f}", "≤ 500"],
         ["size of the page, MB", f"{size_mb:.1f}", "≤ 15"],
         ["from opening to interactive, s", opened, "≤ 1"],
+        ["all charts at once, s", charts, ""],
     ]
     told = f"{options.rows:,} rows, {GRIDS} grids; median of {options.rounds}, memory the largest."
     timing.publish(
@@ -128,23 +136,28 @@ def peak_mb(used: resource.struct_rusage) -> float:
     return used.ru_maxrss / 1e3
 
 
-def open_page(page: Path, rounds: int) -> str:
+def open_page(page: Path, rounds: int) -> tuple[str, str]:
     program = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if program is None:
-        return "no Chromium here"
+        return "no Chromium here", ""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-gpu"]
         )
-        millis = []
+        opened, charts = [], []
         for _ in range(rounds + 1):
             tab = browser.new_page()
             tab.goto(page.as_uri(), wait_until="commit")
-            millis.append(tab.evaluate(_READY))
+            opened.append(tab.evaluate(_READY))
+            charts.append(tab.evaluate(_DRAW))
             tab.close()
         browser.close()
+    return told(opened), told(charts)
+
+
+def told(millis: list[float]) -> str:
     return f"{statistics.median(millis[1:]) / 1e3:.2f}"
 
 

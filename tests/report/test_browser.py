@@ -48,7 +48,8 @@ def opened(browser, tmp_path):
         page.on("console", lambda told: said.append(f"{told.type}: {told.text}"))
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.goto(out.as_uri())
-        # Bokeh draws when the page is idle.
+        # Charts are drawn when they come into sight; all of them for a printer.
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         drawn, charts = page.locator(".chart .bk-Figure"), page.locator(".chart")
         playwright.expect(drawn).to_have_count(charts.count())
         pages.append(page)
@@ -126,6 +127,26 @@ def test_curves_have_been_drawn(opened, run):
     drawn = page.evaluate("Array.from(document.querySelectorAll('.chart .bk-Figure')).length")
     assert drawn == page.locator(".chart").count() >= 5
     assert "0.5 at first, 0.25 at last" in page.locator(".chart").first.inner_text()
+
+
+def test_charts_are_drawn_when_they_come_into_sight_and_move_together(browser, run, tmp_path):
+    out = tmp_path / "report.html"
+    report([run.address], str(out))
+    page = browser.new_page()
+    page.goto(out.as_uri())
+    playwright.expect(page.locator("#when-told")).not_to_be_empty()
+    assert page.locator(".bk-Figure").count() == 0
+    first, last = page.locator(".place").first, page.locator(".place").last
+    first.scroll_into_view_if_needed()
+    playwright.expect(first.locator(".bk-Figure")).to_have_count(1)
+    page.evaluate("ranges[0].setv({start: 100, end: 200})")
+    last.scroll_into_view_if_needed()
+    playwright.expect(last.locator(".bk-Figure")).to_have_count(1)
+    found = "ranges.map((range) => [range.start, range.end])"
+    assert page.evaluate(found).count([100, 200]) == page.evaluate("ranges.length") >= 2
+    page.evaluate("ranges[ranges.length - 1].setv({start: 150, end: 160})")
+    assert page.evaluate(found).count([150, 160]) == page.evaluate("ranges.length")
+    page.close()
 
 
 def test_dark_mode_is_dark_and_readable(opened, run):

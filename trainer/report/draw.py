@@ -30,37 +30,42 @@ _MARKERS = {
 }
 
 
-def embedded(
+def library() -> str:
+    """Returns Bokeh's script, to stand inside the page."""
+    from bokeh.resources import Resources
+
+    return "\n".join(Resources(mode="inline", components=["bokeh"], minified=True).js_raw)
+
+
+def items(
     charts: Sequence[Chart], lanes: Sequence[tuple[str, Sequence[Event], int]]
-) -> tuple[str, list[str], str]:
-    """Returns the script that draws, a `<div>` for each chart, and the library itself.
+) -> list[dict[str, Any]]:
+    """Returns each chart as Bokeh draws it, ready for JSON.
+
+    One document each, so that the page can draw a chart when it comes into sight: drawing all at
+    once takes longer than the rest of the opening. The page keeps their ranges together.
 
     Args:
         charts: In order.
         lanes: Of each run its name, history and global batch; together the last chart.
     """
-    from bokeh.embed import components
-    from bokeh.models import Range1d
-    from bokeh.resources import Resources
+    from bokeh.embed import json_item
 
     last = max((line.images[-1] for chart in charts for line in chart.lines), default=1.0)
-    pictures = Range1d(0, last * 1.02)
-    drawn = [_chart(chart, pictures) for chart in charts]
+    drawn = [_chart(chart, last) for chart in charts]
     if lanes:
-        drawn.append(_history(lanes, pictures))
-    script, divs = components(drawn, wrap_script=False)
-    library = Resources(mode="inline", components=["bokeh"], minified=True)
-    return script, list(divs), "\n".join(library.js_raw)
+        drawn.append(_history(lanes, last))
+    return [json_item(plot) for plot in drawn]
 
 
-def _plain(title: str, pictures: Any, height: int, **more: Any) -> "figure":
-    from bokeh.models import NumeralTickFormatter
+def _plain(title: str, last_images: float, height: int, **more: Any) -> "figure":
+    from bokeh.models import NumeralTickFormatter, Range1d
     from bokeh.plotting import figure
 
     plot = figure(
         height=height,
         sizing_mode="stretch_width",
-        x_range=pictures,
+        x_range=Range1d(0, last_images * 1.02),
         tools="pan,box_zoom,reset,save",
         toolbar_location="right",
         background_fill_alpha=0,
@@ -80,11 +85,11 @@ def _plain(title: str, pictures: Any, height: int, **more: Any) -> "figure":
     return plot
 
 
-def _chart(chart: Chart, pictures: Any) -> "figure":
+def _chart(chart: Chart, last_images: float) -> "figure":
     from bokeh.models import HoverTool
 
     kind = "log" if chart.logarithmic else "linear"
-    plot = _plain(chart.title, pictures, _HEIGHT_PX, y_axis_type=kind)
+    plot = _plain(chart.title, last_images, _HEIGHT_PX, y_axis_type=kind)
     plot.yaxis.axis_label = chart.unit or None
     several_runs = len({line.run for line in chart.lines}) > 1
     for place, line in enumerate(chart.lines):
@@ -122,14 +127,14 @@ def _line(plot: "figure", line: Line, colour: str, place: int) -> None:
         plot.add_layout(whisker)
 
 
-def _history(lanes: Sequence[tuple[str, Sequence[Event], int]], pictures: Any) -> "figure":
+def _history(lanes: Sequence[tuple[str, Sequence[Event], int]], last_images: float) -> "figure":
     from bokeh.models import ColumnDataSource, HoverTool
 
     several = len(lanes) > 1
     kinds = [kind for kind in _MARKERS if any(e.kind == kind for _, had, _ in lanes for e in had)]
     rows = [_row(number, kind, several) for number in range(len(lanes)) for kind in kinds]
     height = _LANE_PX + 22 * max(0, len(rows) - 2)
-    plot = _plain("History", pictures, height, y_range=rows[::-1] or ["start"])
+    plot = _plain("History", last_images, height, y_range=rows[::-1] or ["start"])
     for number, (_, events, batch) in enumerate(lanes):
         for kind in kinds:
             own = [event for event in events if event.kind == kind]

@@ -182,7 +182,7 @@ def _saved(form: str, pictures: Sequence[Image.Image], rate: float, **how: Any) 
 def _mp4(pictures: Sequence[Image.Image], frames_per_sec: float) -> bytes:
     av = _av()
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("h264", rate=max(1, round(frames_per_sec)))
         stream.width, stream.height = pictures[0].size
         stream.pix_fmt = "yuv420p"

@@ -84,27 +84,20 @@ def page(runs: Sequence[RunView], *, refresh_secs: int = 0) -> str:
     parts = [_part(run, name, shares(runs)) for run, name in zip(runs, names, strict=True)]
     charts = series.charts(runs, names)
     lanes = [(part.name, part.history, part.view.global_batch) for part in parts]
-    script, divs, library = draw.embedded(charts, lanes)
     return template("report.html.j2").render(
         title=" · ".join(names),
         runs=parts,
         compared=compare.compared(runs) if len(runs) > 1 else None,
         grids=[[asdict(grid) for grid in part.pictures.grids] for part in parts],
         walks=[part.pictures.walks for part in parts],
-        charts=list(zip(charts, divs[: len(charts)], strict=True)),
-        history_chart=divs[len(charts)] if lanes else "",
+        charts=charts,
+        drawn=draw.items(charts, lanes),
         colours=draw.COLOURS,
-        script=_inside_script(script),
-        library=library,
+        library=draw.library(),
         refresh_secs=refresh_secs,
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
     )
-
-
-def _inside_script(text: str) -> str:
-    """Values in it are JSON in strings, where these mean the same and end no element."""
-    return text.replace("</", "<\\/").replace("<!--", "<\\!--")
 
 
 @functools.cache
@@ -119,7 +112,8 @@ def template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["thousands"] = lambda value: f"{value:,.0f}"
+    # Bokeh reads a chart in order: what is referred to stands before.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return environment.get_template(name)
 
 
