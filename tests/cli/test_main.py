@@ -8,6 +8,7 @@ import sys
 import click
 import pytest
 
+from tests.conftest import REPOSITORY
 from trainer import errors
 from trainer.cli import main
 
@@ -195,3 +196,20 @@ def test_tensorflow_speaks_only_when_asked():
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "CUDA", "GRPC"))}
     assert in_a_process(code, "quiet", env=clean).stderr == ""
     assert "oneDNN" in in_a_process(code, "verbose", env=clean).stderr
+
+
+def test_a_shell_completes_commands_and_options():
+    def completed(words: str) -> set[str]:
+        env = {**os.environ, "_CATGAN_COMPLETE": "bash_complete", "COMP_WORDS": words,
+               "COMP_CWORD": str(len(words.split(" ")) - 1)}  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "trainer"],
+            cwd=REPOSITORY,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        return {line.partition(",")[2] for line in done.stdout.splitlines()}
+
+    assert completed("catgan re") == {"resume", "report", "replay"}
+    assert "--against" in completed("catgan evaluate --")
