@@ -124,6 +124,8 @@ def test_why_bits_may_differ(unbroken):
     assert audit._why_not_exact(settings, start) == ""
     loose = settings.model_copy(update={"deterministic": False})
     assert "deterministic=true" in audit._why_not_exact(loose, start)
+    silent = start.model_copy(update={"versions": {}})
+    assert "what processor" in audit._why_not_exact(settings, silent)
     away = start.model_copy(
         update={"world_size": 4, "versions": {**start.versions, "tensorflow": "1.0"}}
     )

@@ -171,6 +171,8 @@ def _why_not_exact(config: Config, trained: StartRecord) -> str:
         reasons.append("the run is not deterministic (deterministic=true would make it so)")
     if trained.world_size > 1:
         reasons.append(f"{trained.world_size} workers trained it, one does here")
+    if "processor" not in trained.versions:
+        reasons.append("the run does not say on what processor it was trained")
     other = [
         f"{name} {there} there, {here.get(name, 'none')} here"
         for name, there in trained.versions.items()

@@ -51,6 +51,7 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
     starting.prepare_if_missing(config)
     dataset = starting.open_dataset(config)
     choices = starting.choices(config, folder.read_record(), found)
+    gpu = {"gpu": found.name} if found.kind == "GPU" else {}
     log.info("run %s on %s, data set %s", folder.address, found.name, dataset.address)
 
     def train(config: Config, options: Options) -> worker.Result:
@@ -59,7 +60,7 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             starting.identity(config, dataset.fingerprint, choices, folder.read_record()),
             from_step=options.from_step,
             host=socket.gethostname(),
-            versions=starting.versions(),
+            versions=starting.versions() | gpu,
             overrides=dict(item.split("=", 1) for item in options.overrides),
             holder=held.holder,
         )
