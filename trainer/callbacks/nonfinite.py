@@ -87,7 +87,7 @@ class NonFinite(StepCallback):
             tries.append("rule out rounding: precision=float32")
         if largest(config.loss.r1_weight) == 0:
             tries.append("tame the discriminator: loss.r1_weight=1")
-        look = (catgan("replay", self._run_address), "--step", str(first))
-        tries.append(f"look into that step: {' '.join(look)}")
+        look = catgan("replay", self._run_address, "--step", first)
+        tries.append(f"look into that step: {look}")
         tries.append("find the first bad tensor: catgan debug CONFIG")
         return "; ".join(tries)
