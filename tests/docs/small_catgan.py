@@ -15,6 +15,8 @@ SMALL = (
     "training.steps=8",
     "checkpoint.every_steps=4",
     "samples.every_steps=4",
+    # Enough to judge by.
+    "dataset.val_fraction=0.45",
 )
 
 
@@ -22,6 +24,10 @@ def smaller(words: list[str]) -> list[str]:
     """Returns the words of a command with what makes it small."""
     if not words or words[0] not in ("train", "debug", "tune"):
         return words
+    words = [word for word in words if not word.startswith("training.steps=")]
+    if words[0] == "tune":
+        words[words.index("--trials") + 1] = "3"
+        words = [*words, "training.steps=9"]
     if "--pictures" in words:
         return [*words, *SMALL]
     told = " ".join(words)
