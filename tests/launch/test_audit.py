@@ -120,7 +120,7 @@ def test_what_cannot_be_audited_is_said(unbroken, tmp_path):
 def test_why_bits_may_differ(unbroken):
     run = open_run(unbroken)
     settings = again.config_until(run, STEPS)
-    start = again.record_of(run).starts[-1]
+    start = run.must_have_record().starts[-1]
     assert audit._why_not_exact(settings, start) == ""
     loose = settings.model_copy(update={"deterministic": False})
     assert "deterministic=true" in audit._why_not_exact(loose, start)

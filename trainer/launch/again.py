@@ -15,12 +15,12 @@ from trainer import config as configs
 from trainer.checkpoint.listing import manifest_name
 from trainer.checkpoint.networks import config_of
 from trainer.config import Config
-from trainer.errors import CatganError, CheckpointError
+from trainer.errors import CatganError
 from trainer.launch import door
 from trainer.launch.scratch import remove_all
 from trainer.launch.starting import Options
 from trainer.progress import Interval
-from trainer.run_folder import RunFolder, RunRecord, names
+from trainer.run_folder import RunFolder, names
 
 log = logging.getLogger("catgan")
 
@@ -112,7 +112,7 @@ def _alone(config: Config, scratch: RunFolder, last: int) -> Config:
 def _copy(run: RunFolder, step: int, scratch: RunFolder) -> None:
     """Copies one checkpoint, and the record without the starts that came after it."""
     found = checkpoint.open_step(run, step, prefixes=())
-    record = record_of(run)
+    record = run.must_have_record()
     starts = tuple(start for start in record.starts if start.number <= found.manifest.start)
     record = record.model_copy(
         update={"status": "stopped", "step": step, "holder": None, "starts": starts}
@@ -125,23 +125,11 @@ def _copy(run: RunFolder, step: int, scratch: RunFolder) -> None:
     scratch.folder.write(names.RECORD, record.to_json())
 
 
-def record_of(run: RunFolder) -> RunRecord:
-    """Returns a run's record; raises CheckpointError where there is none."""
-    record = run.read_record()
-    if record is None:
-        raise CheckpointError(
-            f"there is no run at {run.address}",
-            expected=f"a folder or bucket prefix with a {names.RECORD}",
-            remedy="check the address; `catgan inspect ADDRESS` says what is there",
-        )
-    return record
-
-
 def saved_steps(run: RunFolder) -> list[int]:
     """Returns the steps of a run's checkpoints that count, in order.
 
     Raises:
         CheckpointError: There is no run.
     """
-    record_of(run)
+    run.must_have_record()
     return sorted(item.step for item in checkpoint.list_all(run) if item.counts)

@@ -89,7 +89,7 @@ def audit(address: str, *, interval: str = "random", dataset: str = "", scratch:
     """
     run = RunFolder(storage.open_folder(shipped.resolved(address)))
     saved = again.saved_steps(run)
-    record = again.record_of(run)
+    record = run.must_have_record()
     whole = not saved and record.status == "finished" and run.folder.exists(names.GENERATOR)
     first, last = (0, record.step) if whole else _stretch(saved, interval)
     config = again.config_until(run, last)
@@ -135,7 +135,7 @@ def _generator(run: RunFolder, step: int) -> dict[str, np.ndarray]:
 
 def _start_of(run: RunFolder, step: int) -> StartRecord:
     found = checkpoint.open_step(run, step, prefixes=())
-    return again.record_of(run).start(found.manifest.start)
+    return run.must_have_record().start(found.manifest.start)
 
 
 def _stretch(saved: list[int], interval: str) -> tuple[int, int]:

@@ -142,7 +142,7 @@ def _at(run: RunFolder, config: Config, first: int, last: int, scratch: RunFolde
     from trainer import checkpoint
     from trainer.gan.build import build_gan
 
-    jit = bool(again.record_of(run).choices.get("jit"))
+    jit = bool(run.must_have_record().choices.get("jit"))
     if last > first:
         again.train_again(run, config, first, last, scratch)
         run, first = scratch, last

@@ -88,8 +88,7 @@ def _plain(title: str, last_images: float, height: int, **more: Any) -> "figure"
 def _chart(chart: Chart, last_images: float) -> "figure":
     from bokeh.models import HoverTool
 
-    kind = "log" if chart.logarithmic else "linear"
-    plot = _plain(chart.title, last_images, _HEIGHT_PX, y_axis_type=kind)
+    plot = _plain(chart.title, last_images, _HEIGHT_PX)
     plot.yaxis.axis_label = chart.unit or None
     several_runs = len({line.run for line in chart.lines}) > 1
     for place, line in enumerate(chart.lines):

@@ -12,7 +12,6 @@ from typing import Any
 from trainer import config as configs
 from trainer import shipped, storage
 from trainer.config import Config
-from trainer.errors import CheckpointError
 from trainer.run_folder import RunFolder, RunRecord, names, read_evaluations, read_metrics
 
 log = logging.getLogger("catgan")
@@ -130,13 +129,7 @@ def read_run(address: str) -> RunView:
     """
     run, _ = names.split_run_address(shipped.resolved(str(address).rstrip("/")))
     folder = RunFolder(storage.open_folder(run))
-    record = folder.read_record()
-    if record is None:
-        raise CheckpointError(
-            f"there is no run at {folder.address}",
-            expected=f"a folder or bucket prefix with a {names.RECORD}",
-            remedy="check the address; `catgan inspect ADDRESS` says what is there",
-        )
+    record = folder.must_have_record()
     listed = [entry.name for entry in folder.folder.list(f"{names.SAMPLES}/")]
     return RunView(
         folder,

@@ -47,14 +47,12 @@ class Chart:
         unit: Of the values.
         lines: At least one.
         about: With what it was measured, or how to read it.
-        logarithmic: The scale of the values.
     """
 
     title: str
     unit: str
     lines: tuple[Line, ...]
     about: str = ""
-    logarithmic: bool = False
 
 
 def thinned(

@@ -59,6 +59,17 @@ class RunFolder:
         """
         return self._read_versioned()[0]
 
+    def must_have_record(self) -> RunRecord:
+        """Reads `run.json`; raises CheckpointError where there is none."""
+        record = self.read_record()
+        if record is None:
+            raise CheckpointError(
+                f"there is no run at {self.address}",
+                expected=f"a folder or bucket prefix with a {names.RECORD}",
+                remedy="check the address; `catgan inspect ADDRESS` says what is there",
+            )
+        return record
+
     def read_config(self) -> str:
         """Returns the text of `config.yaml`; raises CheckpointError where there is none."""
         try:
