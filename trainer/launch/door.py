@@ -43,6 +43,10 @@ def _launcher(config: Config, options: Options) -> Callable[[Config, RunFolder, 
         from trainer.launch import on_ray
 
         return on_ray.start
+    from trainer import quiet
+
+    # Before what `local` imports would bring it in, aloud.
+    quiet.import_tensorflow()
     from trainer.launch import local
 
     return local.start
