@@ -41,6 +41,13 @@ class Arm:
     changes: tuple[str, ...] = ()
 
 
+def _rates(value: str) -> tuple[str, ...]:
+    return f"generator_optimizer.rate={value}", f"discriminator_optimizer.rate={value}"
+
+
+_PLAIN = _rates("4e-4")
+
+
 def _from_the_seed() -> Iterator[Arm]:
     """Yields the way from the recipe of 2018 to the shipped one, a piece at a time."""
     yield Arm("seed2018", "the tutorial of 2018 as it is", "seed2018")
@@ -58,11 +65,7 @@ def _from_the_seed() -> Iterator[Arm]:
     )  # fmt: skip
     for name, told, changes in steps:
         yield Arm(name, told, changes=changes)
-    yield Arm("plain", "and Adam at 4e-4 with betas 0 and 0.99: the plain recipe")
-
-
-def _rates(value: str) -> tuple[str, ...]:
-    return f"generator_optimizer.rate={value}", f"discriminator_optimizer.rate={value}"
+    yield Arm("plain", "and Adam at 4e-4 with betas 0 and 0.99: the plain recipe", changes=_PLAIN)
 
 
 def _penalties(value: str) -> tuple[str, ...]:
@@ -87,7 +90,7 @@ def _around() -> Iterator[Arm]:
                          (*_rates("2e-3 to 4e-4"), *_penalties("3 to 0.3"))),
     }  # fmt: skip
     for name, (told, changes) in changed.items():
-        yield Arm(name, told, changes=changes)
+        yield Arm(name, told, changes=(*_PLAIN, *changes))
 
 
 def _around_the_fast_one() -> Iterator[Arm]:

@@ -1,5 +1,6 @@
 """An import of TensorFlow that fails is told in words where the cause is known."""
 
+import re
 import subprocess
 import sys
 
@@ -35,3 +36,15 @@ def test_another_failure_is_not_taken_for_it(tmp_path):
     assert done.returncode == 1
     assert "no such symbol" in done.stderr
     assert "Metal" not in done.stderr
+
+
+def test_training_from_a_config_shows_no_line_of_tensorflow(tmp_path):
+    words = [f"run={tmp_path / 'run'}", "dataset.source=drawn:256", "training.steps=1",
+             f"dataset.cache_dir={tmp_path / 'cache'}"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "train", "configs/debug.yaml", *words],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    theirs = r"^(?:WARNING: All log messages|.*(?:\.cc|\.py):\d+\]).*"
+    assert not re.findall(theirs, done.stderr, re.MULTILINE)

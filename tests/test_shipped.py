@@ -32,6 +32,7 @@ def test_it_is_small_and_has_its_config_and_its_audit_beside_it():
 def test_cats_without_an_address(catgan, tmp_path):
     ended = catgan("generate", "--out", "cats", "--count", 16, "--grid")
     assert ended.code == 0, ended.err
+    assert "warning" not in ended.err
     grid = np.asarray(Image.open(tmp_path / "cats" / "grid.png"))
     assert grid.shape == (128, 128, 3)
     pictures = [np.asarray(Image.open(path), np.float64) for path in

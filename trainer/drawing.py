@@ -105,7 +105,10 @@ def open_generator(address: str) -> Generator:
         CheckpointError: There is none, or it is damaged.
         StorageError: The address cannot be reached.
     """
-    address = shipped.resolved(str(address).rstrip("/"))
+    address = str(address).rstrip("/")
+    if address == shipped.WORD:
+        # No checkpoint lies beside it.
+        address = storage.join(shipped.resolved(address), names.GENERATOR)
     if address.endswith(".keras"):
         return _from_keras_file(address)
     run_address, step = split_run_address(address)
