@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 BASE_CHANNELS = 16
 KERAS_ADA = "keras-ada"
-FAST = "rate-1.6e-3"
+SHIPPED = "rate-1.6e-3"
 
 _OLD_OPTIMIZERS = (
     "generator_optimizer.rate=2e-4",
@@ -84,7 +84,7 @@ def _around() -> Iterator[Arm]:
         "penalty-falling": ("R1 and R2 from 3 to 0.3", _penalties("3 to 0.3")),
         "batch-32": ("batch 32", ("training.global_batch=32",)),
         "rate-8e-4": ("Adam at 8e-4", _rates("8e-4")),
-        FAST: ("Adam at 1.6e-3", _rates("1.6e-3")),
+        SHIPPED: ("Adam at 1.6e-3", _rates("1.6e-3")),
         "rate-3.2e-3": ("Adam at 3.2e-3", _rates("3.2e-3")),
         "fast-falling": ("Adam from 2e-3 to 4e-4, R1 and R2 from 3 to 0.3",
                          (*_rates("2e-3 to 4e-4"), *_penalties("3 to 0.3"))),

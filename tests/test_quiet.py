@@ -1,4 +1,4 @@
-"""An import of TensorFlow that fails is told in words where the cause is known."""
+"""What TensorFlow says is kept from users, except where it fails: then the cause is told in words."""
 
 import re
 import subprocess
