@@ -1,4 +1,4 @@
-"""What TensorFlow says is kept from users, except where it fails: then the cause is told in words."""
+"""TensorFlow is not heard; where it cannot be imported, the cause is told if it is known."""
 
 import re
 import subprocess
