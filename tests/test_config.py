@@ -150,7 +150,8 @@ def test_an_unknown_key_names_the_closest(override, hint):
         ("checkpoint: {every_steps: 5 weeks}", ["checkpoint.every_steps='5 weeks'", "epochs"]),
         ("checkpoint: {every_steps: [5]}", ["checkpoint.every_steps=[5]"]),
         ("dataset: {size_px: 48}", ["dataset.size_px=48", "power of two"]),
-        ("dataset: {size_px: 512}", ["dataset.size_px=512"]),
+        ("dataset: {size_px: 512}", ["dataset.size_px=512", "256", "do: ", "32, 64, 128 or 256"]),
+        ("dataset: {size_px: 16}", ["dataset.size_px=16", "equal to 32"]),
         ("dataset: {lanes: 5}", ["dataset.lanes=5", "dataset.lanes=4"]),
         ("training: {micro_batch: 65}", ["micro_batch=65"]),
         ("{training: {micro_batch: 8}, model: {generator_norm: batch}}", ["batch norm"]),
@@ -210,8 +211,10 @@ def test_files_that_are_no_configs(tmp_path):
     for path, part in ((missing, "cats64.yaml"), (binary, "UTF-8"), (large, "1,000,001 bytes")):
         with pytest.raises(ConfigError, match=re.escape(part)):
             configs.load(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
         configs.load(tmp_path)
+    assert caught.value.expected
+    assert caught.value.remedy
 
 
 # The files that are shipped.

@@ -13,7 +13,7 @@ import pytest
 from tests.data.small_sets import noise, write_set
 from trainer import storage
 from trainer.data.cache import MIB, CachedShards, LocalShards, open_shards
-from trainer.data.cache_folder import CacheFolder, Lease, Wait
+from trainer.data.cache_folder import Lease, Wait
 from trainer.data.prefetch import Prefetcher
 from trainer.data.shards import read_manifest
 from trainer.errors import ConfigError, DataError, StorageError
@@ -156,6 +156,18 @@ def test_a_cache_that_stays_full_says_so(remote, tmp_path, monkeypatch):
     assert len(held) == 2
 
 
+def test_a_download_of_another_that_hangs_is_not_for_want_of_room(remote, tmp_path, monkeypatch):
+    _, folder, shards = remote
+    files = cached(folder, tmp_path, shards, 20)
+    part = files._files.reserve(shards[0].sha256, shards[0].bytes)
+    monkeypatch.setenv("CATGAN_STORAGE_DEADLINE_SECS", "0.1")
+    with pytest.raises(StorageError, match="on its way") as caught:
+        files.acquire(shards[0])
+    assert "cache_mib" not in str(caught.value)
+    assert "dataset.cache_dir" in caught.value.remedy
+    part.drop()
+
+
 def test_a_cache_too_small_for_two_shards_is_refused(remote, tmp_path):
     _, folder, shards = remote
     with pytest.raises(ConfigError, match="room for two shards"):
@@ -167,27 +179,6 @@ def test_a_cache_folder_that_cannot_be_is_refused(remote, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="cache folder"):
         cached(folder, tmp_path / "file", shards, 4).acquire(shards[0])
-
-
-def test_room_of_a_killed_process_is_taken_back(tmp_path):
-    folder = CacheFolder(tmp_path, 100)
-    (tmp_path / "a.0123.part").write_bytes(b"x" * 90)
-    part = folder.reserve("a", 50)
-    assert not isinstance(part, Wait)
-    assert folder.used_bytes() == 50
-    assert folder.reserve("a", 50) is Wait.COMING
-    assert folder.reserve("b", 60) is Wait.FULL
-    lease = part.finish(b"y" * 50)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tfrecord"]
-    lease.close()
-    assert not isinstance(folder.reserve("b", 60), Wait)
-
-
-def test_a_part_that_is_dropped_leaves_nothing(tmp_path):
-    part = CacheFolder(tmp_path, 100).reserve("a", 50)
-    part.drop()
-    part.drop()
-    assert list(tmp_path.iterdir()) == []
 
 
 READER = """

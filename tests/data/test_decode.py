@@ -133,6 +133,20 @@ def test_heif_without_the_extra_names_it(awkward, monkeypatch):
     assert "catgan[heif]" in REMEDIES[caught.value.reason]
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"x" + "ä".encode() * 200, "text in place of a picture"),  # cut inside a letter
+        (b"\xff\xfe\xfa\xfb", "not a picture"),
+        (b"words \xff words", "not a picture"),
+    ],
+)
+def test_text_is_what_is_whole_utf8(data, reason):
+    with pytest.raises(Rejected) as caught:
+        decode(data)
+    assert caught.value.reason == reason
+
+
 def encoded(image: Image.Image, kind: str = "png", **options) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)

@@ -39,6 +39,24 @@ def test_a_folder_becomes_a_data_set(tmp_path):
     assert all(shard.bytes <= MAX_SHARD_BYTES for shard in manifest.shards)
 
 
+def test_the_licence_is_that_nearest_to_the_top_in_any_order(tmp_path):
+    files = {
+        "license.jpg": noise(0),
+        "b/LICENSE": b"of b",
+        "a/LICENSE": b"of a",
+        "licence.txt": "© Kätzchen".encode(),
+        "COPYING": b" \n",
+    }
+    licences = set()
+    for number, names in enumerate((list(files), list(files)[::-1])):
+        for mode in ("w", "w:gz"):
+            path = tmp_path / f"{number}.{mode[2:] or 'tar'}"
+            write_tar(path, {name: files[name] for name in names}, mode)
+            manifest = prepare(str(path), str(tmp_path / f"set of {path.name}"), SMALL)
+            licences.add(manifest.source.licence)
+    assert licences == {"© Kätzchen"}
+
+
 @pytest.mark.parametrize("encoding", ["png", "raw"])
 def test_exact_encodings_keep_every_pixel(tmp_path, encoding):
     source = write_folder(

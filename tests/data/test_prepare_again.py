@@ -1,10 +1,12 @@
 """Interrupted and run again; finished and run again."""
 
 import itertools
+import shlex
+import shutil
 
 import pytest
 
-from tests.data.pictures import noise, pictures, write_folder
+from tests.data.pictures import contents, noise, pictures, write_folder, write_tar
 from tests.data.prepared import SMALL, files_of
 from trainer.data.options import PrepareOptions
 from trainer.data.prepare import prepare
@@ -56,6 +58,41 @@ def test_what_changed_in_between_is_done_again(tmp_path):
     assert files_of(tmp_path / "set") == files_of(tmp_path / "fresh")
 
 
+def face(shift):
+    """Landmarks in a picture of 200 px."""
+    points = [80, 100, 120, 100, 100, 130, 60, 70, 70, 40, 85, 65, 115, 65, 130, 40, 140, 70]
+    return " ".join(map(str, [9, *(point + shift for point in points)])).encode()
+
+
+@pytest.mark.parametrize("pack", [None, "w", "w:gz"])
+def test_landmarks_that_changed_in_between_are_used(tmp_path, pack):
+    def write(files):
+        if pack is None:
+            shutil.rmtree(source, ignore_errors=True)
+            write_folder(source, files)
+        else:
+            write_tar(source, files, pack)
+
+    def stop(status):
+        if status.phase == "writing":
+            raise KeyboardInterrupt
+
+    source = tmp_path / "source"
+    pictures = {f"{k}.png": noise(k, 200, 200) for k in range(4)}
+    marks = {f"{k}.png.cat": face(0) for k in range(3)}
+    write({**marks, **pictures})
+    options = PrepareOptions(size_px=16, crop="landmarks", workers=1)
+    with pytest.raises(InterruptedRun):
+        prepare(str(source), str(tmp_path / "set"), options, stop)
+    marks |= {"1.png.cat": face(-10), "3.png.cat": face(0)}
+    del marks["2.png.cat"]
+    write({**pictures, **marks})
+    manifest = prepare(str(source), str(tmp_path / "set"), options)
+    assert set(contents(tmp_path / "set", manifest)) == {"0.png", "1.png", "3.png"}
+    prepare(str(source), str(tmp_path / "fresh"), options)
+    assert files_of(tmp_path / "set") == files_of(tmp_path / "fresh")
+
+
 def test_other_options_after_an_interruption_start_anew(tmp_path):
     source = write_folder(tmp_path / "source", pictures(20))
 
@@ -96,3 +133,11 @@ def test_finished_otherwise_it_names_what_differs_and_both_remedies(tmp_path):
         prepare(str(source), str(tmp_path / "set"), SMALL)
     with pytest.raises(ConfigError, match=r"source is .*/source, asked for drawn:9:0"):
         prepare("drawn:9", str(tmp_path / "set"), SMALL)
+
+
+def test_the_remedy_can_be_pasted_whatever_the_address(tmp_path):
+    target = tmp_path / "my cats; all"
+    prepare("drawn:9", str(target), SMALL)
+    with pytest.raises(ConfigError) as caught:
+        prepare("drawn:8", str(target), SMALL)
+    assert shlex.split(caught.value.remedy)[-3:] == ["rm", "-r", str(target)]

@@ -9,7 +9,8 @@ from trainer import storage
 from trainer.data.options import PrepareOptions
 from trainer.data.prepare import prepare
 from trainer.data.shards import MANIFEST_NAME
-from trainer.errors import ConfigError, DataError
+from trainer.data.source import open_source
+from trainer.errors import ConfigError, DataError, InterruptedRun
 
 SMALL = PrepareOptions(size_px=16, workers=1)
 
@@ -61,6 +62,38 @@ def test_an_archive_in_a_bucket(tmp_path, bucket):
     assert set(contents(tmp_path / "set", manifest)) == set(pictures(20))
     assert manifest.source.address == f"{bucket.address}/packed/cats.tar.gz"
     assert not (tmp_path / "set" / ".prepare").exists()
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_an_archive_that_is_replaced_is_fetched_again(tmp_path, bucket, kind):
+    def put_archive(files):
+        archive = write_tar(tmp_path / kind, files, "w:" + kind.partition(".")[2])
+        put(bucket.address, {f"cats.{kind}": archive.read_bytes()})
+
+    def stop(status):
+        if status.phase == "writing":
+            raise KeyboardInterrupt
+
+    source = f"{bucket.address}/cats.{kind}"
+    put_archive(pictures(9))
+    with pytest.raises(InterruptedRun):
+        prepare(source, str(tmp_path / "set"), SMALL, stop)
+    others = {name.replace("cat", "other"): data for name, data in pictures(12).items()}
+    put_archive(others)
+    manifest = prepare(source, str(tmp_path / "set"), SMALL)
+    assert set(contents(tmp_path / "set", manifest)) == set(others)
+
+
+def test_a_tfds_folder_that_changes_is_fetched_again(tmp_path, bucket):
+    address = f"{bucket.address}/pets"
+    put(address, {"dataset_info.json": b"{}", "pets-train": b"one"})
+    for content in (b"one", b"two"):
+        put(address, {"pets-train": content})
+        source = open_source(f"tfds:{address}", tmp_path / "work")
+        for _ in range(2):
+            folder = source._fetched(address)
+            assert (folder / "pets-train").read_bytes() == content
+    assert len(list((tmp_path / "work" / "source").iterdir())) == 1
 
 
 def test_what_is_missing_in_a_bucket(tmp_path, bucket):

@@ -1,5 +1,8 @@
 """What does not become a picture of the data set, and the reason it is given."""
 
+import errno
+import os
+
 import pytest
 from PIL import Image
 
@@ -45,6 +48,43 @@ def test_names_that_say_nothing_are_tried(tmp_path):
     assert set(contents(tmp_path / "set", manifest)) == {"cat", "photo.v2"}
     assert rejected(tmp_path / "set") == {}
     assert manifest.counts.not_pictures == 2
+
+
+@pytest.fixture
+def unlistable(monkeypatch):
+    """Names of folders that cannot be listed, not even by root."""
+    names, scandir = set(), os.scandir
+
+    def refusing(path="."):
+        if isinstance(path, str) and os.path.basename(path) in names:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    return names
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path, unlistable):
+    files = {"a.png": noise(0), "locked/b.png": noise(1), "Desktop/c.png": noise(2)}
+    source = write_folder(tmp_path / "source", {**files, ".git/d.png": noise(3)})
+    unlistable |= {"locked", "Desktop", ".git"}
+    manifest = prepare(str(source), str(tmp_path / "set"), SMALL)
+    assert set(contents(tmp_path / "set", manifest)) == {"a.png"}
+    assert manifest.counts.reasons == {"unreadable folder": 2}
+    found = rejected(tmp_path / "set")
+    assert set(found) == {"locked/", "Desktop/"}
+    assert found["locked/"]["detail"] == "Permission denied"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_without_permission_is_told(tmp_path):
+    source = write_folder(tmp_path / "source", {"a.png": noise(0), "locked/b.png": noise(1)})
+    (source / "locked").chmod(0)
+    try:
+        manifest = prepare(str(source), str(tmp_path / "set"), SMALL)
+    finally:
+        (source / "locked").chmod(0o700)
+    assert manifest.counts.reasons == {"unreadable folder": 1}
 
 
 def test_the_exclude_list(tmp_path, shared_data):
@@ -111,3 +151,19 @@ def test_landmarks_lie_beside_their_pictures(tmp_path, shared_data, pack):
         "x/00000001_008.jpg": "smaller than asked for",
     }
     assert manifest.decoding["landmarks"]["eyes_at"] == [0.5, 0.4]
+
+
+FACE = b"9 80 100 120 100 100 130 60 70 70 40 85 65 115 65 130 40 140 70"
+
+
+@pytest.mark.parametrize("mode", [None, "w", "w:gz"])
+def test_of_a_large_landmark_file_the_beginning_counts(tmp_path, mode):
+    files = {"a.png": noise(0, 200, 200), "a.png.cat": FACE + b" " * 70_000}
+    source = tmp_path / "source"
+    if mode is None:
+        write_folder(source, files)
+    else:
+        write_tar(source, files, mode)
+    options = PrepareOptions(size_px=64, crop="landmarks", workers=1)
+    manifest = prepare(str(source), str(tmp_path / "set"), options)
+    assert set(contents(tmp_path / "set", manifest)) == {"a.png"}

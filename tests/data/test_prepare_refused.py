@@ -1,5 +1,7 @@
 """What cannot be prepared, and what is left then: nothing."""
 
+import shutil
+
 import pytest
 
 from tests.data.pictures import contents, pictures, write_folder
@@ -44,6 +46,21 @@ def test_source_and_target_must_differ_but_may_lie_in_each_other(tmp_path):
         assert len(contents(source / "set", manifest)) == 5
 
 
+def test_so_it_is_through_a_link(tmp_path):
+    source, link = write_folder(tmp_path / "source", pictures(5)), tmp_path / "link"
+    link.symlink_to(source)
+    for one, other in ((source, link), (link, source)):
+        with pytest.raises(ConfigError, match="both the source and the data set"):
+            prepare(str(one), str(other), SMALL)
+    for one, other in ((source, link), (link, source), (link, link)):
+        target = other / f"set of {one.name} in {other.name}"
+        for _ in range(2):
+            manifest = prepare(str(one), str(target), SMALL)
+            assert manifest.counts.train + manifest.counts.validation == 5
+            assert manifest.counts.not_pictures == 0
+        shutil.rmtree(target)
+
+
 def test_a_file_in_the_targets_place(tmp_path):
     (tmp_path / "set").write_bytes(b"")
     with pytest.raises((StorageError, ConfigError)):
@@ -66,6 +83,16 @@ def test_a_file_in_the_targets_place(tmp_path):
 def test_options_out_of_range(fields, said):
     with pytest.raises(ConfigError, match=said):
         PrepareOptions(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "remedy"),
+    [({"crop": "middle"}, "--crop center"), ({"encoding": "bmp"}, "--encoding png")],
+)
+def test_a_wrong_choice_is_told_a_right_one(fields, remedy):
+    with pytest.raises(ConfigError) as caught:
+        PrepareOptions(**fields)
+    assert remedy in caught.value.remedy
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", b"name\0.png"])

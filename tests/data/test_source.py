@@ -9,8 +9,9 @@ import zipfile
 import pytest
 
 from tests.data.pictures import noise, pictures, write_folder, write_tar, write_zip
+from trainer.data import source_tfds
 from trainer.data.decode import MAX_FILE_BYTES
-from trainer.data.naming import kind_of
+from trainer.data.naming import is_licence, kind_of
 from trainer.data.reading import read
 from trainer.data.rejection import Rejected
 from trainer.data.source import open_source
@@ -203,6 +204,27 @@ def test_addresses_that_are_no_source(tmp_path, monkeypatch, address, error, sai
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "split"),
+    [
+        ("cats_vs_dogs", None),
+        ("cats_vs_dogs", "train"),
+        ("cats_vs_dogs", "train[:50%]"),
+        ("cats_vs_dogs", "train[:50%]+test[10%:20%]"),
+        ("cats_vs_dogs:4.0.1", "train[100:]"),
+        ("/data/cats", "train[:50%]"),
+        ("/data/a:b/cats", None),
+        ("/data/set[1]", "train"),
+        ("gs://bucket/cats", "train[:50%]"),
+        ("gs://bucket/cats", None),
+    ],
+)
+def test_the_split_of_a_tfds_address(tmp_path, address, split):
+    text = f"tfds:{address}" + (f":{split}" if split else "")
+    assert source_tfds._parse(text) == (address, split or "all")
+    assert open_source(text, tmp_path).address == f"tfds:{address}:{split or 'all'}"
+
+
 def test_a_misspelt_folder_gets_the_closest_name(tmp_path):
     (tmp_path / "pictures").mkdir()
     with pytest.raises(DataError, match=r"did you mean .*/pictures"):
@@ -234,3 +256,19 @@ def test_one_picture_is_not_a_source(tmp_path):
 )
 def test_what_names_say(name, kind):
     assert kind_of(name) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("LICENSE", True),
+        ("cats/licence.txt", True),
+        ("COPYING.md", True),
+        ("a/b/LICENSE", False),
+        ("license.jpg", False),
+        ("cats/License.PNG", False),
+        ("readme.txt", False),
+    ],
+)
+def test_which_files_state_a_licence(name, expected):
+    assert is_licence(name) is expected

@@ -1,5 +1,7 @@
 """Data sets of tensorflow-datasets that are prepared already."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,19 @@ def test_what_is_wrong_is_said(tmp_path, pets):
     (tmp_path / "broken" / "dataset_info.json").write_text("{")
     with pytest.raises(DataError, match="cannot be opened"):
         prepare(f"tfds:{tmp_path / 'broken'}", target, SMALL)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_damaged_record_is_named(tmp_path, pets):
+    copy = shutil.copytree(pets, tmp_path / "pets" / "4.0.0")
+    records = next(copy.glob("*train*tfrecord*"))
+    data = bytearray(records.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    records.write_bytes(data)
+    with pytest.raises(DataError, match="cannot be read to its end") as caught:
+        prepare(f"tfds:{copy}", str(tmp_path / "set"), SMALL)
+    assert caught.value.expected
+    assert "again" in caught.value.remedy
     assert not (tmp_path / "set").exists()
 
 

@@ -5,12 +5,10 @@ import math
 from trainer.config.settings import Config
 from trainer.errors import ConfigError, masked
 
-_MAX_PICTURE_PX = 256
-
 
 def check(config: Config) -> Config:
     """Returns the config unchanged, or raises ConfigError for the first contradiction."""
-    for rule in (_addresses, _size, _networks, _batch, _updates, _norm, _loss, _augment):
+    for rule in (_addresses, _networks, _batch, _updates, _norm, _loss, _augment):
         rule(config)
     return config
 
@@ -30,17 +28,6 @@ def _addresses(config: Config) -> None:
                 expected="an address alone; credentials come from the environment",
                 remedy="leave out what stands before the @",
             )
-
-
-def _size(config: Config) -> None:
-    size, family = config.dataset.size_px, config.model.architecture
-    low, high = 32, _MAX_PICTURE_PX
-    if size & (size - 1) or not low <= size <= high:
-        raise ConfigError(
-            f"dataset.size_px={size} does not fit model.architecture={family}",
-            expected=f"a power of two from {low} to {high}",
-            remedy="set dataset.size_px=64 (and prepare the data set at that size)",
-        )
 
 
 def _networks(config: Config) -> None:

@@ -4,7 +4,15 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+)
 
 from trainer.errors import ConfigError
 from trainer.progress import Interval
@@ -25,9 +33,18 @@ def _interval_out(value: Interval) -> int | str:
 Every = Annotated[Interval, BeforeValidator(_interval), PlainSerializer(_interval_out)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Zero = Annotated[int, Field(ge=0, le=10**12)]
-Rate = Annotated[float, Field(gt=0, lt=10, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, lt=10, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("a power of two: networks halve and double pictures")
+    return value
+
+
+PictureSize = Annotated[int, Field(ge=32, le=256), AfterValidator(_power_of_two)]
 
 
 def _several(given: Any) -> Any:
@@ -73,9 +90,8 @@ def _scheduled(allowed: str, fits: Callable[[float], bool]) -> Any:
 
 
 # Numbers, or functions of the pictures seen.
-RateValue = _scheduled("> 0 < 10", lambda end: 0 < end < 10)
-WeightValue = _scheduled("≥ 0 ≤ 1e+06", lambda end: 0 <= end <= 10**6)
-ShareValue = _scheduled("≥ 0 ≤ 1", lambda end: 0 <= end <= 1)
+PositiveValue = _scheduled("> 0 < 10", lambda end: 0 < end < 10)
+NotNegativeValue = _scheduled("≥ 0 ≤ 1e+06", lambda end: 0 <= end <= 10**6)
 ADAPTIVE: Literal["adaptive"] = "adaptive"
 _share = _value("≥ 0 ≤ 1", lambda end: 0 <= end <= 1)
 

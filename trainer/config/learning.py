@@ -7,14 +7,14 @@ from pydantic import Field, PlainSerializer
 from trainer.config.kinds import (
     ADAPTIVE,
     Count,
-    Rate,
-    RateValue,
+    NotNegative,
+    NotNegativeValue,
+    Positive,
+    PositiveValue,
     Section,
     Several,
     Share,
     StrengthValue,
-    Weight,
-    WeightValue,
     Zero,
 )
 from trainer.schedules import largest
@@ -120,9 +120,9 @@ class LossSettings(Section):
     label_smoothing: Share = Field(
         0.0, description="one-sided: real pictures' label is 1 - this (non_saturating)"
     )
-    r1_weight: WeightValue = Field(1.0, description="gradient penalty on real pictures")
-    r2_weight: WeightValue = Field(1.0, description="gradient penalty on generated pictures")
-    gradient_penalty_weight: WeightValue = Field(
+    r1_weight: NotNegativeValue = Field(1.0, description="gradient penalty on real pictures")
+    r2_weight: NotNegativeValue = Field(1.0, description="gradient penalty on generated pictures")
+    gradient_penalty_weight: NotNegativeValue = Field(
         0.0, description="penalty on gradients longer or shorter than 1 between real and generated"
     )
     penalty_every_steps: Count = Field(
@@ -135,15 +135,20 @@ class LossSettings(Section):
         weights = self.r1_weight, self.r2_weight, self.gradient_penalty_weight
         return any(largest(weight) > 0 for weight in weights)
 
+    @property
+    def due_every_steps(self) -> int:
+        """A penalty is due on steps divisible by this; 0: never."""
+        return self.penalty_every_steps if self.has_penalty else 0
+
 
 class OptimizerSettings(Section):
     """Adam (Kingma and Ba, 2015)."""
 
-    rate: RateValue = Field(4e-4, description="learning rate")
+    rate: PositiveValue = Field(4e-4, description="learning rate")
     beta_1: Share = Field(0.0, description="decay of the gradient's mean")
     beta_2: Share = Field(0.99, description="decay of the gradient's square")
-    epsilon: Rate = Field(1e-8, description="added to the root of the square")
-    clip_norm: Weight = Field(
+    epsilon: Positive = Field(1e-8, description="added to the root of the square")
+    clip_norm: NotNegative = Field(
         0.0, description="longer gradients, over all weights together, are cut to this; 0: never"
     )
 
@@ -178,6 +183,6 @@ class AugmentSettings(Section):
 class EmaSettings(Section):
     """The averaged generator."""
 
-    half_life_images: WeightValue = Field(
+    half_life_images: NotNegativeValue = Field(
         15_000.0, description="half-life of a weight in the average, pictures; 0: plain copy"
     )

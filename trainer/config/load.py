@@ -8,6 +8,8 @@ import difflib
 import re
 import types
 from collections.abc import Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,11 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             remedy=_similar_file(path),
         ) from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the config {path} cannot be read: {error}") from None
+        raise ConfigError(
+            f"the config {path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            expected="a YAML file that this user may read",
+            remedy="give its path, for example configs/debug.yaml",
+        ) from None
     return from_text(_decode(raw, str(path)), overrides, name=path.stem, where=str(path))
 
 
@@ -89,22 +95,14 @@ def setting(key: str, value: Any) -> str:
 
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     """Returns `{key: (value in one, value in other)}` for all keys that differ."""
-    left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    left, right = flat(one), flat(other)
     return {key: (left[key], right[key]) for key in left if left[key] != right[key]}
 
 
 def flat(config: Config) -> dict[str, Any]:
     """Returns `{key: value}` of all keys, in their order, as plain values."""
-    return _flat(config.model_dump(mode="json"))
-
-
-def _flat(tree: dict, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
+    tree = config.model_dump(mode="json")
+    return {key: reduce(getitem, key.split("."), tree) for key in all_keys()}
 
 
 def _decode(raw: bytes, where: str) -> str:
@@ -210,7 +208,11 @@ def _validate(tree: dict, where: str) -> Config:
     except ValidationError as error:
         raise _explain(error, where) from None
     except RecursionError:
-        raise ConfigError(f"{where} is nested too deep", expected="sections of one level") from None
+        raise ConfigError(
+            f"{where} is nested too deep",
+            expected="sections of one level",
+            remedy="write `key: value` lines under each section; all keys: catgan train --keys",
+        ) from None
     return check(config)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainer.config.cluster import ClusterSettings
-from trainer.config.kinds import Count, Every, Section, Several, Zero
+from trainer.config.kinds import Count, Every, PictureSize, Section, Several, Zero
 from trainer.config.learning import (
     AugmentSettings,
     EmaSettings,
@@ -34,7 +34,9 @@ class DatasetSettings(Section):
         "",
         description="prepared from here if missing: folder, zip, tar, gs://, tfds:NAME, drawn:N",
     )
-    size_px: int = Field(64, ge=8, le=1024, description="width and height of a picture, px")
+    size_px: PictureSize = Field(
+        64, description="width and height of a picture, px: 32, 64, 128 or 256"
+    )
     crop: Literal["none", "center", "face", "landmarks"] = Field(
         "center", description="how a source picture becomes square"
     )

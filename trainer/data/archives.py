@@ -19,7 +19,7 @@ from trainer.data.items import Item, Ref, Source
 from trainer.data.naming import MAX_NOTE_BYTES, is_note
 from trainer.errors import DataError
 
-_log = logging.getLogger("catgan.data")
+log = logging.getLogger("catgan.data")
 
 
 class ZipSource(Source):
@@ -94,8 +94,9 @@ class TarSource(Source):
         ref: Ref = ("range", str(self._path), member.offset_data, member.size)
         if self.streams and refusal is None:
             ref = ("stream", position)
-            if member.size <= MAX_NOTE_BYTES and is_note(member.name):
-                ref = ("text", _read_member(archive, member).decode("latin-1"))
+            if is_note(member.name):
+                # Needed beside the pictures, before or after its turn, and never beyond this.
+                ref = ("text", _read_member(archive, member, MAX_NOTE_BYTES).decode("latin-1"))
         stamp = f"{member.size}:{member.mtime}"
         return Item(label(member.name), ref, member.size, stamp, refusal)
 
@@ -104,7 +105,7 @@ class TarSource(Source):
         for position, (archive, member) in enumerate(self._members()):
             ref = ("stream", position)
             if member.isreg() and wanted(ref):
-                yield ref, _read_member(archive, member)
+                yield ref, _read_member(archive, member, MAX_FILE_BYTES + 1)
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         try:
@@ -130,14 +131,14 @@ class TarSource(Source):
             block = file.read(tarfile.BLOCKSIZE)
         if not block:
             # Some programs leave the end mark away, so this may be all there ever was.
-            _log.warning("%s has no end mark: it may be cut short", self.address)
+            log.warning("%s has no end mark: it may be cut short", self.address)
         elif block != bytes(tarfile.BLOCKSIZE):
             raise EOFError(f"it ends or breaks off at byte {offset:,}")
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: int) -> bytes:
     file = archive.extractfile(member)
-    return file.read(MAX_FILE_BYTES + 1) if file else b""
+    return file.read(most_bytes) if file else b""
 
 
 def label(name: str) -> str:

@@ -21,7 +21,7 @@ from trainer import storage
 from trainer.command_line import catgan
 from trainer.data.cache_folder import CacheFolder, Lease, Part, Wait
 from trainer.data.shards import Shard
-from trainer.errors import ConfigError, DataError
+from trainer.errors import CatganError, ConfigError, DataError
 from trainer.storage import limits
 
 log = logging.getLogger("catgan.data")
@@ -40,6 +40,7 @@ class ShardFiles(Protocol):
         Raises:
             DataError: The shard is missing, or is not what the manifest says.
             StorageError: The data set or the cache folder cannot be used.
+            ConfigError: The cache folder stays full of shards in use.
         """
         ...
 
@@ -171,10 +172,20 @@ class CachedShards:
             if relieve():
                 return
 
-    def _waited_too_long(self, shard: Shard, reason: Wait, deadline_secs: float) -> ConfigError:
-        return ConfigError(
+    def _waited_too_long(self, shard: Shard, reason: Wait, deadline_secs: float) -> CatganError:
+        what = (
             f"{shard.name} ({shard.bytes:,} bytes) could not be put into {self._files.directory} "
-            f"for {deadline_secs:.0f} s: {reason.value}",
+            f"for {deadline_secs:.0f} s: {reason.value}"
+        )
+        if reason is Wait.COMING:
+            return storage.StorageError(
+                what,
+                expected="a download that ends",
+                remedy="look at the other processes that use this cache folder: one that hangs or "
+                "is stopped keeps the shard; or set dataset.cache_dir to a folder of its own",
+            )
+        return ConfigError(
+            what,
             expected=f"room in its {self.capacity_bytes:,} bytes for the shards that all "
             "processes of this machine read at once",
             remedy="set a larger dataset.cache_mib, or give each run a cache folder of its own",

@@ -52,6 +52,10 @@ class Lease:
         self._descriptor = descriptor
         self._lock = threading.Lock()
 
+    def is_in_place(self) -> bool:
+        """Tells whether the path still leads to this file, and not to one that replaced it."""
+        return self._descriptor is not None and _leads_to(self.path, self._descriptor)
+
     def close(self) -> None:
         """Gives the file up. May be called twice."""
         with self._lock:
@@ -133,7 +137,8 @@ class CacheFolder:
     def discard(self, lease: Lease) -> None:
         """Removes a file that turned out to be damaged, and closes its lease."""
         with self.speaking("remove a file from"), self.locked():
-            lease.path.unlink(missing_ok=True)
+            if lease.is_in_place():  # else another reader has discarded it, and fetched a good one
+                lease.path.unlink(missing_ok=True)
             lease.close()
 
     def reserve(self, key: str, size_bytes: int) -> Part | Wait:

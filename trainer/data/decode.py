@@ -8,6 +8,7 @@ A file's name says nothing here: formats are told by content. Only the formats
 listed are tried, so that no picture can reach Pillow's rarer readers.
 """
 
+import codecs
 import io
 import logging
 import warnings
@@ -17,6 +18,8 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from trainer.data.rejection import Rejected
+
+log = logging.getLogger("catgan.data")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000")
 # MPO (two pictures of one camera) is opened by the JPEG reader.
@@ -53,8 +56,7 @@ def decode(data: bytes) -> Image.Image:
     Raises:
         Rejected: It is not a whole picture, or one that is too large to open.
     """
-    _refuse_by_first_bytes(data)
-    image = _open(data)
+    image = open_header(data)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise Rejected("too many pixels", f"{width}x{height}, at most {MAX_PIXELS:,} pixels")
@@ -84,7 +86,13 @@ def _refuse_by_first_bytes(data: bytes) -> None:
         raise Rejected("Git LFS pointer")
 
 
-def _open(data: bytes) -> Image.Image:
+def open_header(data: bytes) -> Image.Image:
+    """Returns the picture in `data` as it is stored, with its size known and no pixel decoded.
+
+    Raises:
+        Rejected: It does not begin as a picture does.
+    """
+    _refuse_by_first_bytes(data)
     is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
     formats = (*FORMATS, "HEIF") if is_heif and _register_heif() else FORMATS
     try:
@@ -119,7 +127,8 @@ def _register_heif() -> bool:
 
 def _is_text(head: bytes) -> bool:
     try:
-        text = head.decode("utf-8", errors="ignore")
+        # A letter of several bytes may be cut at the end, where the head was.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
     return all(char.isprintable() or char.isspace() for char in text)
@@ -158,7 +167,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Returns grey with alpha (LA), 0..65535 scaled to 0..255 (Pillow itself would clip)."""
+    """Returns grey as RGBA, 0..65535 scaled to 0..255 (Pillow itself would clip)."""
     values = np.asarray(image)
     if image.mode == "F":
         low, high = float(values.min()), float(values.max())
@@ -213,5 +222,5 @@ def _to_srgb(image: Image.Image, profile: Any = None) -> Image.Image:
                 transform = ImageCms.buildTransform(embedded, srgb, image.mode, "RGB")
                 return _transformed(image, transform)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-            logging.getLogger("catgan.data").debug("unusable colour profile: %s", error)
+            log.debug("unusable colour profile: %s", error)
     return image.convert("RGB")

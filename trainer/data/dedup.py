@@ -3,9 +3,10 @@
 Owns what counts as one. A picture is a near-duplicate of an earlier one (in
 the order of their ids) if their 128-bit difference hashes differ in at most
 `MAX_BITS` bits and their 16x16 thumbnails correlate by `MIN_CORRELATION` or
-more. The hash finds candidates quickly; faces cropped alike often collide in
-it, so the thumbnails decide. Mirrored, turned or differently cropped pictures
-are not found.
+more, or differ by less than `SAME_LEVELS` on average: pictures of one colour
+have no correlation. The hash finds candidates quickly; faces cropped alike
+often collide in it, so the thumbnails decide. Mirrored, turned or differently
+cropped pictures are not found.
 """
 
 import sqlite3
@@ -15,6 +16,7 @@ from PIL import Image
 
 MAX_BITS = 7
 MIN_CORRELATION = 0.985
+SAME_LEVELS = 2  # of 256
 SETTINGS = {
     "hash": "dhash 8x8, across and down",
     "max_bits": MAX_BITS,
@@ -79,7 +81,7 @@ def _alike(mark: bytes, other: bytes) -> bool:
         return False
     a = np.frombuffer(mark, np.uint8, offset=_HASH_BYTES).astype(np.float64)
     b = np.frombuffer(other, np.uint8, offset=_HASH_BYTES).astype(np.float64)
-    if np.abs(a - b).mean() < 2:
+    if np.abs(a - b).mean() < SAME_LEVELS:
         return True
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))

@@ -5,6 +5,7 @@ Owns whether it is the one asked for, and what else may lie in its place.
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from trainer.data.publish import is_ours
 from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
 from trainer.errors import CatganError, ConfigError
 
-_log = logging.getLogger("catgan.data")
+log = logging.getLogger("catgan.data")
 
 
 def listing_of(items: Iterable[Item]) -> str:
@@ -69,14 +70,13 @@ def _listing(source: Source) -> str | None:
     try:
         return listing_of(source.items())
     except CatganError as error:
-        _log.warning("cannot tell whether the source has changed: %s", error.what)
+        log.warning("cannot tell whether the source has changed: %s", error.what)
         return None
 
 
 def _removal(target: storage.Folder) -> str:
-    if target.is_local:
-        return f"rm -r {target.address}"
-    return f"gcloud storage rm -r {target.address}"
+    program = ["rm", "-r"] if target.is_local else ["gcloud", "storage", "rm", "-r"]
+    return shlex.join([*program, target.address])
 
 
 def refuse_foreign(target: storage.Folder) -> None:

@@ -17,7 +17,7 @@ def split_counts(count: int, val_fraction: float) -> tuple[int, int]:
     validation = round(count * val_fraction)
     if val_fraction > 0 and count >= 2:
         validation = min(max(validation, 1), count - 1)
-    return count - validation, min(validation, count - 1)
+    return count - validation, validation
 
 
 def part_sizes(count: int, parts: int) -> list[int]:

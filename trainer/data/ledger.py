@@ -20,12 +20,14 @@ from pathlib import Path
 from trainer.data.convert import Outcome, Task
 from trainer.data.items import Item, Ref
 from trainer.data.naming import LANDMARK_SUFFIX, kind_of
+from trainer.data.rejection import UNREADABLE_FOLDER
 
 TODO, KEPT, REJECTED, NO_PICTURE = range(4)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, ref TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS landmarks (
+    name TEXT PRIMARY KEY, ref TEXT, stamp TEXT, listing INTEGER, is_new INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     number INTEGER PRIMARY KEY, name TEXT UNIQUE, place BLOB, ref TEXT, stamp TEXT,
     listing INTEGER, must INTEGER, state INTEGER, reason TEXT DEFAULT '', detail TEXT DEFAULT '',
@@ -33,6 +35,10 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE INDEX IF NOT EXISTS by_place ON items (state, place, name);
 CREATE INDEX IF NOT EXISTS by_ref ON items (ref) WHERE substr(ref, 1, 9) = '["stream"';
 """
+_SELECT_TASKS = (
+    "SELECT number, items.name, items.ref, landmarks.ref, must FROM items"
+    f" LEFT JOIN landmarks ON landmarks.name = items.name || '{LANDMARK_SUFFIX}' WHERE "
+)
 _COMMIT_EVERY = 200
 _COMMIT_EVERY_SECS = 2.0
 
@@ -83,7 +89,7 @@ class Ledger:
         self.database.commit()
 
     def _forget(self) -> None:
-        for table in ("facts", "notes", "items"):
+        for table in ("facts", "landmarks", "items"):
             self.database.execute(f"DELETE FROM {table}")
         self.database.commit()
 
@@ -118,15 +124,24 @@ class Ledger:
         self._set_fact("listing", str(self._listing))
 
     def add(self, item: Item, excluded: bool) -> None:
-        """Notes one item; work done on it earlier holds if the item has not changed."""
+        """Notes one item.
+
+        A picture converted earlier stays so if it has not changed, nor its landmarks (see
+        `end_listing`). What was left out earlier is tried again.
+        """
         kind, ref = kind_of(item.name), json.dumps(item.ref)
         if kind == "landmarks":
-            self.database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", [item.name, ref])
+            self.database.execute(
+                "INSERT INTO landmarks VALUES (?, ?, ?, ?, 1) ON CONFLICT (name) DO UPDATE SET"
+                " is_new = is_new OR stamp != excluded.stamp, ref = excluded.ref,"
+                " stamp = excluded.stamp, listing = excluded.listing",
+                [item.name, ref, item.stamp, self._listing],
+            )
         if kind in ("landmarks", "side file"):
             self._put(item, ref, NO_PICTURE, "", "", must=False)
         elif excluded:
             self._put(item, ref, REJECTED, "excluded", "by the list", must=False)
-        elif item.refusal and kind == "picture":
+        elif item.refusal and (kind == "picture" or item.refusal[0] == UNREADABLE_FOLDER):
             self._put(item, ref, REJECTED, *item.refusal, must=True)
         elif item.refusal:
             self._put(item, ref, NO_PICTURE, "", "", must=False)
@@ -156,8 +171,15 @@ class Ledger:
         self._tick()
 
     def end_listing(self) -> None:
-        """Forgets what the source no longer has."""
+        """Forgets what the source no longer has; where landmarks are others, so is the picture."""
         self.database.execute("DELETE FROM items WHERE listing != ?", [self._listing])
+        self.database.execute(
+            "UPDATE items SET state = ? WHERE state = ? AND name IN (SELECT"
+            " substr(name, 1, length(name) - ?) FROM landmarks WHERE is_new OR listing != ?)",
+            [TODO, KEPT, len(LANDMARK_SUFFIX), self._listing],
+        )
+        self.database.execute("DELETE FROM landmarks WHERE listing != ?", [self._listing])
+        self.database.execute("UPDATE landmarks SET is_new = 0")
         self.commit()
 
     def _tick(self) -> None:
@@ -171,27 +193,19 @@ class Ledger:
     def todo(self) -> Iterator[Task]:
         """Yields the tasks still to do, in the order they were listed."""
         last = 0
-        query = (
-            "SELECT number, items.name, items.ref, notes.ref, must FROM items LEFT JOIN notes"
-            f" ON notes.name = items.name || '{LANDMARK_SUFFIX}'"
-            " WHERE state = ? AND number > ? ORDER BY number LIMIT 256"
-        )
+        query = _SELECT_TASKS + "state = ? AND number > ? ORDER BY number LIMIT 256"
         while rows := self.database.execute(query, [TODO, last]).fetchall():
-            for number, name, ref, note, must in rows:
-                yield Task(number, name, _ref(ref), _ref(note) if note else None, None, bool(must))
+            yield from map(_task, rows)
             last = rows[-1][0]
 
     def task_of(self, ref: Ref) -> Task | None:
         """Returns the task for a streamed item, or None if there is nothing to do for it."""
-        row = self.database.execute(
-            "SELECT number, items.name, notes.ref, must FROM items LEFT JOIN notes"
-            f" ON notes.name = items.name || '{LANDMARK_SUFFIX}'"
-            " WHERE items.ref = ? AND substr(items.ref, 1, 9) = '[\"stream\"' AND state = ?",
-            [json.dumps(ref), TODO],
-        ).fetchone()
-        if row is None:
-            return None
-        return Task(row[0], row[1], ref, _ref(row[2]) if row[2] else None, None, bool(row[3]))
+        query = (
+            _SELECT_TASKS
+            + "items.ref = ? AND substr(items.ref, 1, 9) = '[\"stream\"' AND state = ?"
+        )
+        row = self.database.execute(query, [json.dumps(ref), TODO]).fetchone()
+        return row and _task(row)
 
     def finish(self, outcome: Outcome) -> None:
         """Stores what became of a task."""
@@ -265,6 +279,17 @@ class Ledger:
         while rows := self.database.execute(query, [KEPT, last]).fetchall():
             yield from rows
             last = rows[-1][1]
+
+
+def _task(row: tuple[int, str, str, str | None, int]) -> Task:
+    number, name, ref, landmarks, must = row
+    return Task(
+        number,
+        name,
+        _ref(ref),
+        landmarks=_ref(landmarks) if landmarks else None,
+        must_be_picture=bool(must),
+    )
 
 
 def _ref(text: str) -> Ref:

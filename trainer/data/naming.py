@@ -51,10 +51,11 @@ def kind_of(name: str) -> Kind:
 
 
 def is_licence(name: str) -> bool:
-    """Tells whether a file at the top of a source states its licence."""
+    """Tells whether a file states the licence of its source: at the top, or one folder down."""
     parts = name.replace("\\", "/").split("/")
     stem = parts[-1].lower().split(".")[0]
-    return len(parts) <= 2 and stem in ("license", "licence", "copying")
+    is_named_so = len(parts) <= 2 and stem in ("license", "licence", "copying")
+    return is_named_so and kind_of(name) == "side file"
 
 
 def is_note(name: str) -> bool:

@@ -4,13 +4,13 @@ Owns the options, their limits and their defaults. Does not act on them.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
-from trainer.data.shards import MAX_SIZE_PX, MIN_SIZE_PX
+from trainer.data.shards import MAX_SIZE_PX, MIN_SIZE_PX, Encoding
 from trainer.errors import ConfigError
 
 CROPS = ("none", "center", "face", "landmarks")
-ENCODINGS = ("png", "jpeg", "raw")
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,5 +71,7 @@ class PrepareOptions:
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(
-            f"{name} is {value!r}", expected=f"one of {', '.join(allowed)}", remedy=f"--{name} X"
+            f"{name} is {value!r}",
+            expected=f"one of {', '.join(allowed)}",
+            remedy=f"give for example --{name} {getattr(PrepareOptions, name)}",
         )

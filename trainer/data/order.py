@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer import seeds
+from trainer.config import Config
 from trainer.data.deal import Deal, Piece, deal_epoch
 from trainer.errors import ConfigError, DataError
 
@@ -201,6 +202,12 @@ def default_lanes(global_batch: int, max_workers: int = 1) -> int:
     """Returns the largest divisor of the batch not above max(16, `max_workers`)."""
     most = min(global_batch, max(USUAL_LANES, max_workers))
     return next(lanes for lanes in range(most, 0, -1) if global_batch % lanes == 0)
+
+
+def lanes_for(config: Config) -> int:
+    """Returns the lanes of a config: its own number, or the default for its batch and workers."""
+    most = config.cluster.max_workers
+    return config.dataset.lanes or default_lanes(config.training.update_batch, most)
 
 
 def check_lanes(lanes: int, global_batch: int) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from trainer.data.convert import Outcome, Recipe, Task, convert_all, fetch_all
 from trainer.data.converter import CannotStart, Converter
 
-_log = logging.getLogger("catgan.data")
+log = logging.getLogger("catgan.data")
 
 _CHUNK_BYTES = 4_000_000
 _CHUNK_TASKS = 16
@@ -120,7 +120,7 @@ def _local(recipe: Recipe, workers: int) -> "LocalExecutor | None":
     try:
         return LocalExecutor(recipe, workers)
     except CannotStart as error:
-        _log.warning("%s; this process works alone", error.what)
+        log.warning("%s; this process works alone", error.what)
         return None
 
 

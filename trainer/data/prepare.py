@@ -12,8 +12,10 @@ manifest is written, so that the same command goes on where it stopped.
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from trainer.data.describe import describe, must_have_pictures, versions
 from trainer.data.exclude import ExcludeList, read_exclude_list
 from trainer.data.finished import find_finished, listing_of, refuse_foreign
 from trainer.data.items import Item, Ref, Source
-from trainer.data.ledger import KEPT, REJECTED, Ledger
+from trainer.data.ledger import KEPT, REJECTED, TODO, Ledger
 from trainer.data.naming import MAX_NOTE_BYTES, is_licence
 from trainer.data.options import PrepareOptions
 from trainer.data.pool import MakeExecutor, convert_with_workers
@@ -34,10 +36,10 @@ from trainer.data.rejection import Rejected
 from trainer.data.shards import Manifest, Shard, SourceInfo
 from trainer.data.source import open_source
 from trainer.data.status import Report, Status
-from trainer.data.workplace import disk_errors, held, remove_work, work_folder
+from trainer.data.workplace import held, remove_work, work_folder
 from trainer.errors import ConfigError, DataError, InterruptedRun
 
-_log = logging.getLogger("catgan.data")
+log = logging.getLogger("catgan.data")
 
 
 def prepare(
@@ -73,26 +75,40 @@ def prepare(
     excluded = read_exclude_list(options.exclude)
     work = work_folder(target)
     opened = open_source(source, work, skip=target.address if target.is_local else None)
-    if opened.address == target.address:
+    if _is_one(opened.address, target):
         raise ConfigError(
             f"{address} is both the source and the data set",
             remedy="give the data set a folder of its own",
         )
     wanted = {**options.that_matter(), "exclude": excluded.digest}
     if (manifest := find_finished(target, opened, wanted)) is not None:
-        _log.info("%s is prepared already: nothing to do", target.address)
+        log.info("%s is prepared already: nothing to do", target.address)
         return manifest
     refuse_foreign(target)
     job = _Job(opened, target, options, excluded, wanted, work, progress or (lambda status: None))
     job.make_executor = make_executor
     try:
         with held(work):
-            manifest = job.run()
+            return _done(job, work)
     except KeyboardInterrupt as interrupt:
         raise InterruptedRun(
             f"interrupted with {job.kept:,} pictures converted",
             remedy="run the same command again: it goes on where it stopped",
         ) from interrupt
+
+
+def _is_one(source: str, target: storage.Folder) -> bool:
+    """Tells whether the data set would lie in its source's own place, through links too."""
+    if target.is_local:
+        with suppress(OSError):
+            return os.path.samefile(source, target.address)
+    return source == target.address
+
+
+def _done(job: "_Job", work: Path) -> Manifest:
+    """Runs a job and removes its work folder, while it is held: it is nobody else's then."""
+    try:
+        manifest = job.run()
     except DataError:
         if job.kept == 0:
             remove_work(work)
@@ -116,15 +132,14 @@ class _Job:
         self._excluded, self._wanted, self._work = excluded, wanted, work
         self._progress = progress
         self._recipe = Recipe(options.size_px, options.crop, options.encoding, options.dedup)
-        self._licence: str | None = None
+        self._licence: tuple[tuple[int, str], str] | None = None
         self.make_executor: MakeExecutor | None = None
         self.kept = 0
 
     def run(self) -> Manifest:
         makers = versions(self._options)
         identity = json.dumps([self._source.address, self._wanted, makers], sort_keys=True)
-        with disk_errors(self._work):
-            ledger = Ledger(self._work, hashlib.sha256(identity.encode()).hexdigest())
+        ledger = Ledger(self._work, hashlib.sha256(identity.encode()).hexdigest())
         try:
             listing = self._list(ledger)
             self._convert(ledger)
@@ -135,7 +150,7 @@ class _Job:
             write_lists(ledger, self._target)
             origin = SourceInfo(
                 address=self._source.address,
-                licence=self._licence or self._source.licence,
+                licence=self._licence[1] if self._licence else self._source.licence,
                 listing=listing,
             )
             manifest = describe(ledger, self._options, self._wanted, origin, shards)
@@ -155,17 +170,24 @@ class _Job:
         for done, item in enumerate(self._source.items(), start=1):
             ledger.add(item, excluded=item.name in self._excluded)
             if is_licence(item.name) and item.ref[0] != "stream":
-                self._licence = self._licence or _text(item)
+                self._note_licence(item)
             if done % 1000 == 0:
                 self._progress(Status("listing", done, None))
             yield item
 
+    def _note_licence(self, item: Item) -> None:
+        """Keeps the text nearest to the top, whatever the order of the listing."""
+        place = (item.name.count("/"), item.name)
+        if self._licence is None or place < self._licence[0]:
+            text = _text(item)
+            self._licence = (place, text) if text else self._licence
+
     def _convert(self, ledger: Ledger) -> None:
         tasks = _streamed(self._source, ledger) if self._source.streams else ledger.todo()
         kept, rejected = ledger.count(KEPT), ledger.count(REJECTED)
-        total = ledger.count(0) + kept + rejected
+        total = ledger.count(TODO) + kept + rejected
         if kept:
-            _log.info("going on: %d pictures are converted already", kept)
+            log.info("going on: %d pictures are converted already", kept)
         done = kept + rejected
         converted = convert_with_workers(
             tasks, self._recipe, self._options.workers, self.make_executor
@@ -209,8 +231,7 @@ def _streamed(source: Source, ledger: Ledger) -> Iterator[Task]:
         return task is not None
 
     for ref, data in source.stream(wanted):
-        task = tasks.pop(ref)
-        yield Task(task.number, task.name, ref, task.landmarks, data, task.must_be_picture)
+        yield replace(tasks.pop(ref), data=data)
 
 
 def _text(item: Item) -> str | None:

@@ -28,18 +28,18 @@ from trainer.data.shards import (
     read_frames,
     shard_name,
 )
-from trainer.data.tfds_files import metadata_files
+from trainer.data.tfds_files import FEATURES_NAME, INFO_NAME, metadata_files
+from trainer.data.workplace import WORK_NAME
 
 _WRITES_AT_ONCE = 4
-_OURS = re.compile(
-    r"(train|validation)-\d+-of-\d+\.tfrecord|manifest\.json|rejected\.jsonl|attributes\.jsonl"
-    r"|features\.json|dataset_info\.json|\.prepare/.*"
-)
+_NAMES = {MANIFEST_NAME, REJECTED_NAME, ATTRIBUTES_NAME, FEATURES_NAME, INFO_NAME}
+_SHARD = re.compile(rf"({'|'.join(SPLITS)})-\d+-of-\d+\.tfrecord")
 
 
 def is_ours(name: str) -> bool:
     """Tells whether a file in a data set's folder is one that `prepare` writes."""
-    return _OURS.fullmatch(name) is not None
+    in_work = name.startswith(f"{WORK_NAME}/")
+    return name in _NAMES or in_work or _SHARD.fullmatch(name) is not None
 
 
 def write_shards(

@@ -2,7 +2,7 @@
 
 Owns the kinds of reference that sources give: `("file", path)`, `("range",
 path, offset, size)`, `("zip", path, header fields)`, `("bucket", address,
-name)`, `("text", text)`; and `("bytes", data)` for what has been read already.
+name)`, `("text", bytes as Latin-1)`; and `("bytes", data)` for what has been read already.
 Nothing here opens a path that a file of the source named: archives are read by
 position, never unpacked.
 """
@@ -91,7 +91,7 @@ def _folder(address: str) -> storage.Folder:
 
 
 def _read_text(text: str) -> bytes:
-    return text.encode()
+    return text.encode("latin-1")
 
 
 def _read_bytes(data: bytes) -> bytes:

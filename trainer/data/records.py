@@ -17,7 +17,6 @@ import google_crc32c
 from trainer.errors import DataError
 
 _MASK_DELTA = 0xA282EAD8
-_FRAME_BYTES = 16
 
 
 def _masked_crc(data: bytes) -> int:
@@ -36,11 +35,6 @@ def frame(record: bytes) -> bytes:
             struct.pack("<I", _masked_crc(record)),
         )
     )
-
-
-def framed_bytes(record_bytes: int) -> int:
-    """Returns how many bytes a record of that many bytes takes in a shard."""
-    return record_bytes + _FRAME_BYTES
 
 
 def read_frames(data: bytes | memoryview, name: str = "shard") -> Iterator[memoryview]:

@@ -4,6 +4,7 @@ Owns the reasons and their remedies. `decode.py`, `crop.py` and the sources
 raise `Rejected`; `prepare.py` counts it and lists it in `rejected.jsonl`.
 """
 
+UNREADABLE_FOLDER = "unreadable folder"
 REMEDIES = {
     "excluded": "",
     "duplicate": "leave --dedup away to keep near-duplicates",
@@ -28,6 +29,7 @@ REMEDIES = {
     "device in an archive": "",
     "encrypted": "unpack the archive with its password and give the folder",
     "unreadable": "check its permissions",
+    UNREADABLE_FOLDER: "check its permissions",
     "decoder crashed": "",
     "too slow to decode": "convert it with another program",
 }

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainer.command_line import catgan
-from trainer.data.records import frame, framed_bytes, read_example, read_frames, write_example
+from trainer.data.records import frame, read_example, read_frames, write_example
 from trainer.errors import DataError
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "SourceInfo",
     "fingerprint",
     "frame",
-    "framed_bytes",
     "parse_manifest",
     "read_example",
     "read_frames",

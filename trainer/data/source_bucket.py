@@ -11,6 +11,7 @@ from trainer import storage
 from trainer.data.archives import open_archive
 from trainer.data.decode import MAX_FILE_BYTES
 from trainer.data.items import Item, Ref, Source
+from trainer.data.workplace import copies_folder
 from trainer.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -46,20 +47,23 @@ class BucketArchiveSource(Source):
         self.address = storage.canonical(address)
         folder_address, self._name = storage.split_address(self.address)
         self._folder = storage.open_folder(folder_address)
-        self._fetched = work / "source" / self._name
-        if not self._folder.exists(self._name):
+        self._work = work
+        entry = self._folder.stat(self._name)
+        if entry is None:
             raise DataError(
                 f"there is no source at {address}",
                 expected="a zip or tar file, or a prefix with pictures under it",
                 remedy="check the address",
             )
+        self._generation = entry.generation.value
 
     @cached_property
     def _archive(self) -> Source:
-        if not self._fetched.exists():
-            self._fetched.parent.mkdir(parents=True, exist_ok=True)
-            self._folder.download(self._name, self._fetched)
-        return open_archive(self._fetched)
+        path = copies_folder(self._work, self._generation) / self._name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder.download(self._name, path)
+        return open_archive(path)
 
     @property
     def streams(self) -> bool:  # type: ignore[override]

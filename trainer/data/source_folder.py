@@ -1,15 +1,18 @@
 """Pictures in a local folder, however deep.
 
 Owns the walk. Files behind links are read (data sets are often folders of
-links); a folder is entered once however many links lead to it.
+links); a folder is entered once however many links lead to it. One that cannot
+be listed is told, for the pictures that may be in it.
 """
 
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from trainer.data.items import Item, Source
+from trainer.data.rejection import UNREADABLE_FOLDER
 from trainer.errors import DataError
 
 
@@ -18,7 +21,7 @@ class FolderSource(Source):
 
     Args:
         path: The folder, absolute.
-        skip: A folder inside it that is left out.
+        skip: A folder inside it that is left out, whichever way leads to it.
     """
 
     def __init__(self, path: Path, skip: str | None = None) -> None:
@@ -27,13 +30,13 @@ class FolderSource(Source):
 
     def items(self) -> Iterator[Item]:
         """Yields every file; holds no more than the list of folders still to enter."""
-        open_folders, entered = [self.address], set[tuple[int, int]]()
+        open_folders, entered = [self.address], self._skipped()
         while open_folders:
             folder = open_folders.pop()
             try:
                 with os.scandir(folder) as entries:
                     about = os.stat(folder)
-                    if (about.st_dev, about.st_ino) in entered or folder == self._skip:
+                    if (about.st_dev, about.st_ino) in entered:
                         continue
                     entered.add((about.st_dev, about.st_ino))
                     for entry in entries:
@@ -47,7 +50,19 @@ class FolderSource(Source):
                         f"{folder} cannot be listed: {error.strerror}",
                         remedy="check its permissions",
                     ) from error
-                yield self._refused(folder, f"folder: {error.strerror}")
+                # The slash tells it from a file: `kind_of` judges it by where it lies.
+                yield Item(
+                    f"{self._name(folder)}/",
+                    ("file", ""),
+                    refusal=(UNREADABLE_FOLDER, str(error.strerror)),
+                )
+
+    def _skipped(self) -> set[tuple[int, int]]:
+        if self._skip is not None:
+            with suppress(OSError):
+                about = os.stat(self._skip)
+                return {(about.st_dev, about.st_ino)}
+        return set()
 
     def _item(self, entry: os.DirEntry[str]) -> Item:
         try:

@@ -6,7 +6,10 @@ Everything here imports tensorflow-datasets late: it takes seconds.
 
 import contextlib
 import difflib
+import hashlib
+import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,16 @@ from urllib.parse import urlsplit
 
 from trainer import console, quiet, storage
 from trainer.data.items import Item, Ref, Source
+from trainer.data.tfds_files import INFO_NAME
+from trainer.data.workplace import copies_folder
 from trainer.errors import CatganError, ConfigError, DataError
 
 CATS_ONLY = {"cats_vs_dogs": ("label", "cat"), "oxford_iiit_pet": ("species", "cat")}
 """Feature and class (lower case) of the cats, where a data set holds others too."""
 
+# A split may have colons in brackets: train[:50%]+test[10%:20%].
+_PLACE_AND_SPLIT = re.compile(r"(.*?):([^:/\[\]]*(?:\[[^/\[\]]*\][^:/\[\]]*)*)", re.DOTALL)
 _REACH_SECS = 10.0
-_INFO_FILE = "dataset_info.json"
 _PREPARED_HINT = "prepare it on a machine that can, and give its folder: tfds:/path/to/it"
 
 
@@ -40,7 +46,8 @@ class TfdsSource(Source):
     def items(self) -> Iterator[Item]:
         """Yields the pictures, and only the cats where the data set says which they are."""
         for name, data in self._pictures():
-            yield Item(name, ("stream", name), len(data), str(len(data)))
+            stamp = f"{len(data)}:{zlib.crc32(data):08x}"
+            yield Item(name, ("stream", name), len(data), stamp)
 
     def stream(self, wanted: Callable[[Ref], bool]) -> Iterator[tuple[Ref, bytes]]:
         """Yields the wanted pictures as they were encoded in the data set."""
@@ -66,9 +73,21 @@ class TfdsSource(Source):
                 expected=f"a split out of: {', '.join(builder.info.splits)}",
                 remedy="correct what follows the last colon, or leave it away for all",
             ) from error
-        for record in records.as_numpy_iterator():
+        for record in self._records(records):
             if keep(record):
                 yield record["tfds_id"].decode(), record[picture]
+
+    def _records(self, records: Any) -> Iterator[dict[str, Any]]:
+        import tensorflow as tf
+
+        try:
+            yield from records.as_numpy_iterator()
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"{self.address} cannot be read to its end: {_first_line(error)}",
+                expected="records as tensorflow-datasets wrote them",
+                remedy="prepare that data set again, or copy it again from where it is whole",
+            ) from error
 
     def _builder(self) -> Any:
         if self._loaded is None:
@@ -81,11 +100,11 @@ class TfdsSource(Source):
     def _from_folder(self, place: str) -> Any:
         tfds = _tfds()
         folder = self._fetched(place) if storage.is_bucket(place) else Path(place).expanduser()
-        found = sorted(path.parent for path in folder.glob(f"**/{_INFO_FILE}"))
+        found = sorted(path.parent for path in folder.glob(f"**/{INFO_NAME}"))
         if len(found) != 1:
             raise DataError(
                 f"{place} holds {len(found) or 'no'} prepared data sets",
-                expected=f"one folder with {_INFO_FILE}, as tensorflow-datasets prepares it",
+                expected=f"one folder with {INFO_NAME}, as tensorflow-datasets prepares it",
                 remedy="give the folder of the version: tfds:/path/name/1.0.0",
             )
         try:
@@ -98,8 +117,12 @@ class TfdsSource(Source):
 
     def _fetched(self, place: str) -> Path:
         """Copies a prepared data set here: TensorFlow's own door to buckets has no retries."""
-        folder, target = storage.open_folder(place), self._work / "source"
-        for entry in folder.list():
+        folder = storage.open_folder(place)
+        entries = list(folder.list())
+        versions = sorted((entry.name, entry.generation.value) for entry in entries)
+        stamp = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
+        target = copies_folder(self._work, stamp)
+        for entry in entries:
             path = target / entry.name
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,8 +132,8 @@ class TfdsSource(Source):
 
 def _parse(text: str) -> tuple[str, str]:
     rest = text.removeprefix("tfds:")
-    head, colon, tail = rest.rpartition(":")
-    place, split = (head, tail) if colon and "/" not in tail else (rest, "all")
+    match = _PLACE_AND_SPLIT.fullmatch(rest)
+    place, split = match.groups() if match else (rest, "all")
     if not place or not split:
         raise ConfigError(
             f"{text!r} is not a source",

@@ -15,7 +15,7 @@ from trainer.data.cache import CachedShards, LocalShards
 from trainer.data.order import Order, rows_of
 from trainer.data.shards import Manifest
 from trainer.data.stream_decode import decoded_batches, images_of, read_records
-from trainer.data.stream_shards import FileReader
+from trainer.data.stream_shards import FileReader, asked
 
 _LOAD_ROWS = 64
 _ALIGNMENT = 64  # of TensorFlow's own buffers
@@ -36,11 +36,8 @@ def load_pictures(
     reader = FileReader(files, iter(shards))
 
     def open_shard(number):
-        try:
-            return reader.open(0, shards[number] if number < len(shards) else None)
-        except Exception as error:
-            heard(error)
-            raise
+        shard = shards[number] if number < len(shards) else None
+        return asked(heard, lambda: reader.open(0, shard))
 
     def path_of(number):
         return tf.ensure_shape(tf.numpy_function(open_shard, [number], tf.string), [None])

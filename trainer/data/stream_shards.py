@@ -66,6 +66,20 @@ class FileReader:
             self._leases.popitem()[1].close()
 
 
+def asked(heard: Callable[[Exception], None], question: Callable):
+    """Returns the answer to a question from inside a graph.
+
+    Args:
+        heard: Called with its error, which TensorFlow would pass on as text only.
+        question: What is called.
+    """
+    try:
+        return question()
+    except Exception as error:
+        heard(error)
+        raise
+
+
 class _Walk:
     """Where one iterator is, in each of its lanes."""
 
@@ -132,8 +146,7 @@ class ShardStream:
     Args:
         manifest: Manifest of the data set.
         files: Its shards.
-        heard: Called with every error of Python code inside the graph, which
-            TensorFlow would pass on as text only.
+        heard: Called with every error of Python code inside the graph, see `asked`.
     """
 
     def __init__(
@@ -182,10 +195,10 @@ class ShardStream:
         """Returns an endless dataset of the encoded pictures of one lane."""
 
         def next_window(walk, lane):
-            return self._asked(lambda: self._walks[walk].next_window(int(lane)))
+            return asked(self._heard, lambda: self._walks[walk].next_window(int(lane)))
 
         def open_shard(walk, lane, number):
-            return self._asked(lambda: self._walks[walk].open_shard(int(lane), int(number)))
+            return asked(self._heard, lambda: self._walks[walk].open_shard(int(lane), int(number)))
 
         def window_of(_):
             shards, records, picks = tf.numpy_function(
@@ -206,10 +219,3 @@ class ShardStream:
 
         windows = tf.data.Dataset.range(_ENDLESS).map(window_of).flat_map(images_in_order)
         return windows.prefetch(1).unbatch()
-
-    def _asked(self, question: Callable):
-        try:
-            return question()
-        except Exception as error:
-            self._heard(error)
-            raise

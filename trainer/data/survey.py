@@ -6,19 +6,15 @@ takes a second for a million files. Decides nothing and writes nothing.
 
 import hashlib
 import heapq
-import io
 import itertools
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
 
-from PIL import Image
-
 from trainer import storage
-from trainer.data.decode import FORMATS
+from trainer.data.decode import open_header
 from trainer.data.naming import kind_of
 from trainer.data.reading import read
 from trainer.data.rejection import Rejected
@@ -33,7 +29,7 @@ class Survey:
     """What some pictures are.
 
     Attributes:
-        address: Of their source, canonical.
+        address: Of their source: in a bucket as it was given, else canonical.
         count: Files that are pictures by name, less the share of the sample that are none.
         sides_px: Shorter side of each picture of the sample, ascending.
     """
@@ -112,9 +108,6 @@ def _shorter_side(data: bytes | None) -> int | None:
     if data is None:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return min(image.size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return min(open_header(data).size)
+    except Rejected:
         return None

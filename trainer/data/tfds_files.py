@@ -10,12 +10,14 @@ from typing import Any
 
 from trainer.data.shards import SPLITS, Manifest
 
+FEATURES_NAME = "features.json"
+INFO_NAME = "dataset_info.json"
 _FEATURES = "tensorflow_datasets.core.features."
 
 
 def metadata_files(manifest: Manifest) -> dict[str, bytes]:
     """Returns the files by name, to be written beside the shards."""
-    files = {"features.json": _features(manifest), "dataset_info.json": _info(manifest)}
+    files = {FEATURES_NAME: _features(manifest), INFO_NAME: _info(manifest)}
     return {name: (json.dumps(body, indent=1) + "\n").encode() for name, body in files.items()}
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from trainer import console
 from trainer.data.status import Report, Status
 
-_LOG = logging.getLogger("catgan.data")
+log = logging.getLogger("catgan.data")
 _LINE_EVERY_SECS = 10.0
 _BAR_EVERY_SECS = 0.1
 
@@ -64,4 +64,4 @@ class _Lines:
         self._last = now
         of = f" of {status.total:,}" if status.total is not None else ""
         rejected = f", {status.rejected:,} rejected" if status.rejected else ""
-        _LOG.info("%s: %s%s%s", status.phase, f"{status.done:,}", of, rejected)
+        log.info("%s: %s%s%s", status.phase, f"{status.done:,}", of, rejected)

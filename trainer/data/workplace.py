@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainer import storage
@@ -40,6 +40,15 @@ def held(folder: Path) -> Iterator[None]:
         DataError: Another process is at work in it.
     """
     with disk_errors(folder):
+        descriptor = _locked(folder)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _locked(folder: Path) -> int:
+    while True:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -51,10 +60,11 @@ def held(folder: Path) -> Iterator[None]:
                 expected="one at a time",
                 remedy="wait for it, or stop it",
             ) from error
-        try:
-            yield
-        finally:
-            os.close(descriptor)
+        # Whoever had it may have removed it between our opening and our lock.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(folder), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)
 
 
 @contextmanager
@@ -65,7 +75,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         if "full" in str(error):
             raise _full(folder) from error
-        if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError):
+        if isinstance(error, sqlite3.DatabaseError):
             raise StorageError(
                 f"the work folder {folder} cannot be used: {error}",
                 remedy=f"{shlex.join(['rm', '-r', str(folder)])} and prepare again",
@@ -87,6 +97,19 @@ def _full(folder: Path) -> StorageError:
         expected="room for about twice the data set while it is made",
         remedy="make room and run the same command again: it goes on where it stopped",
     )
+
+
+def copies_folder(work: Path, stamp: str) -> Path:
+    """Returns where what is fetched of a source lies; copies of what it was before go.
+
+    Args:
+        work: The work folder.
+        stamp: Of the source as it is now; part of the name.
+    """
+    copies = work / "source"
+    if not (copies / stamp).is_dir():
+        shutil.rmtree(copies, ignore_errors=True)
+    return copies / stamp
 
 
 def remove_work(folder: Path) -> None:
