@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.agreement import Agreement, stragglers
+from trainer.agreement import Agreement
 
 
 def _call(ranks):
@@ -62,29 +62,3 @@ def test_other_names_are_refused(name):
         Agreement().say(name)
     with pytest.raises(ValueError, match="busy_secs, heir"):
         Agreement().say_of_rank("stop", 1)
-
-
-@pytest.mark.parametrize(
-    ("rows", "slow"),
-    [
-        ([], []),
-        ([[1.0]] * 5, []),
-        ([[1.0, 1.0, 2.0]] * 2, []),
-        ([[1.0, 1.0, 2.0]] * 3, [2]),
-        ([[1.0, 2.0]] * 3, [1]),
-        ([[1.0, 2.0]] * 3 + [[1.0, 1.0]], []),
-        ([[1.0, 1.0, 1.0]] + [[1.0, 1.0, 9.0]] * 3, [2]),
-        ([[1.0, 1.4, 1.0]] * 3, []),
-        ([[1.0] * 6 + [3.0, 4.0]] * 3, [6, 7]),
-        ([[0.0, 0.0]] * 3, []),
-        ([[0.001, 0.005]] * 3, []),
-    ],
-)
-def test_stragglers(rows, slow):
-    assert stragglers(rows) == slow
-
-
-def test_stragglers_by_other_measures():
-    rows = [[1.0, 1.4]]
-    assert stragglers(rows, factor=1.3, rows=1) == [1]
-    assert stragglers(rows, factor=1.3, rows=1, least_secs=0.5) == []

@@ -1,16 +1,10 @@
 """W workers equal one (C4): plain processes, a prepared data set, and no Ray."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from tests.distribution_worker import DAWDLE_SECS, DAWDLES, SAYS, STEPS, UNSAYS
-from trainer.data.prepare import PrepareOptions, prepare
+from tests.worlds import Worlds, assert_same_run, assert_same_state
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -86,72 +80,10 @@ def _reference(case: str) -> str:
     return case.removesuffix(", compiled")
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-class Worlds:
-    """Runs of cases in so many processes, made when they are first asked for."""
-
-    def __init__(self, folder) -> None:
-        self._folder = folder
-        self._results: dict[tuple, dict[str, list[dict[str, np.ndarray]]]] = {}
-        prepare("drawn:33", str(folder / "data"), PrepareOptions(size_px=32))
-
-    def __call__(self, world_size: int, names: list[str]) -> dict[str, list[dict]]:
-        """Returns `{case: [arrays of rank 0, of rank 1, ...]}`."""
-        key = world_size, *names
-        if key not in self._results:
-            out = self._folder / str(len(self._results))
-            out.mkdir()
-            # For those who ask again: what failed once is not waited for again.
-            self._results[key] = {}
-            self._run(out, world_size, names)
-            self._results[key] = {
-                name: [dict(np.load(out / f"{name}.rank{r}.npz")) for r in range(world_size)]
-                for name in names
-            }
-        assert self._results[key], f"{world_size} workers failed before"
-        return self._results[key]
-
-    def _run(self, out, world_size: int, names: list[str]) -> None:
-        workers = [f"127.0.0.1:{port}" for port in _free_ports(world_size)]
-        address = f"dataset.address={self._folder / 'data'}"
-        cases = json.dumps({name: [*COMMON, address, *(QUICK | SLOW)[name]] for name in names})
-        processes = []
-        for rank in range(world_size):
-            environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1"}
-            if world_size > 1:
-                task = {"type": "worker", "index": rank}
-                cluster = {"cluster": {"worker": workers}, "task": task}
-                environment["TF_CONFIG"] = json.dumps(cluster)
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.distribution_worker", str(out), cases],
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-        try:
-            for process in processes:
-                output, _ = process.communicate(timeout=1100)
-                assert process.returncode == 0, output[-3000:]
-        finally:
-            for process in processes:
-                process.kill()
-
-
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory):
-    return Worlds(tmp_path_factory.mktemp("worlds"))
+    cases = {name: [*COMMON, *more] for name, more in (QUICK | SLOW).items()}
+    return Worlds(tmp_path_factory.mktemp("worlds"), cases)
 
 
 @pytest.fixture(scope="module")
@@ -162,27 +94,6 @@ def one(worlds):
 @pytest.fixture(scope="module")
 def two(worlds):
     return worlds(2, [case for case in QUICK if case != "R1"])
-
-
-def _assert_same_state(alone: dict, state: dict, where: str) -> None:
-    named = {n: v for n, v in alone.items() if not n.startswith(("figure/", "heard/", "seen/"))}
-    named.pop("rows")
-    assert named.keys() <= state.keys()
-    for name, expected in named.items():
-        # The last penalties are kept in float32.
-        tolerance = 1e-6 if name.startswith("adaptive/") else 1e-10
-        np.testing.assert_allclose(
-            state[name], expected, rtol=tolerance, atol=tolerance, err_msg=f"{where}: {name}"
-        )
-
-
-def _assert_same_run(alone: dict, ranks: list[dict]) -> None:
-    for rank, state in enumerate(ranks):
-        _assert_same_state(alone, state, f"rank {rank}")
-        for name in (n for n in alone if n.startswith("figure/")):
-            np.testing.assert_allclose(state[name], alone[name], rtol=1e-5, atol=1e-6, err_msg=name)
-    # Twenty steps have moved every trained tensor, so equality is not that of zeros.
-    assert all(np.any(v != 0) for n, v in alone.items() if n.startswith("generator_optimizer/m"))
 
 
 def _assert_same_rows(alone: dict, ranks: list[dict]) -> None:
@@ -198,7 +109,7 @@ def _assert_same_rows(alone: dict, ranks: list[dict]) -> None:
 
 @pytest.mark.parametrize("case", [case for case in QUICK if case not in ("R1", "float32")])
 def test_two_workers_equal_one(one, two, case):
-    _assert_same_run(one[_reference(case)][0], two[case])
+    assert_same_run(one[_reference(case)][0], two[case])
     if "compiled" not in case:
         _assert_same_rows(one[case][0], two[case])
 
@@ -206,25 +117,25 @@ def test_two_workers_equal_one(one, two, case):
 @pytest.mark.parametrize("case", THREE)
 def test_three_workers_equal_one(worlds, one, case):
     three = worlds(3, THREE)
-    _assert_same_run(one[case][0], three[case])
+    assert_same_run(one[case][0], three[case])
     _assert_same_rows(one[case][0], three[case])
 
 
 def test_compiled_equals_plain(one):
-    _assert_same_run(one["R1"][0], one["R1, compiled"])
+    assert_same_run(one["R1"][0], one["R1, compiled"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in SLOW if "local" not in case])
 def test_two_workers_equal_one_in_more_cases(worlds, case):
-    _assert_same_run(worlds(1, list(SLOW))[_reference(case)][0], worlds(2, list(SLOW))[case])
+    assert_same_run(worlds(1, list(SLOW))[_reference(case)][0], worlds(2, list(SLOW))[case])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", FOUR)
 def test_four_workers_equal_one(worlds, one, case):
     four = worlds(4, FOUR)
-    _assert_same_run(one[case][0], four[case])
+    assert_same_run(one[case][0], four[case])
     _assert_same_rows(one[case][0], four[case])
 
 
@@ -239,13 +150,13 @@ def test_losses_agree_in_float32(one, two):
 def test_a_difference_is_seen(one, two):
     """The comparison can fail: rounding of another precision is not within it."""
     with pytest.raises(AssertionError):
-        _assert_same_run(one["pairing"][0], two["float32"])
+        assert_same_run(one["pairing"][0], two["float32"])
 
 
 @pytest.mark.slow
 def test_statistics_of_each_worker_alone_are_another_computation(worlds):
     with pytest.raises(AssertionError):
-        _assert_same_run(
+        assert_same_run(
             worlds(1, list(SLOW))["local batch norm"][0],
             worlds(2, list(SLOW))["local batch norm"],
         )
@@ -256,7 +167,7 @@ def test_compiled_equals_plain_with_local_statistics(worlds):
     several = worlds(2, list(SLOW))
     plain, compiled = several["local batch norm"], several["local batch norm, compiled"]
     for rank, (one, other) in enumerate(zip(plain, compiled, strict=True)):
-        _assert_same_state(one, other, f"rank {rank}")
+        assert_same_state(one, other, f"rank {rank}")
 
 
 @pytest.mark.parametrize("case", ["pairing", "R1, compiled"])

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.callbacks import tiny_run
+from trainer import drawing
 from trainer.drawing import FRAMES_BETWEEN, GenerateOptions, generate, open_generator
 from trainer.errors import CheckpointError, ConfigError
 from trainer.gan import sampling
@@ -76,6 +77,17 @@ def test_interpolation_goes_from_seed_to_seed(run, tmp_path):
     strip = read(tmp_path / "interpolation.png")
     assert strip.shape == (2 * 32, (FRAMES_BETWEEN + 1) * 32, 3)
     assert np.array_equal(strip[:32, -32:], strip[32:, :32])  # a row ends where the next begins
+
+
+def test_the_strip_of_a_long_interpolation_ends_where_the_next_row_would_begin(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(drawing, "_MOST_PAIRS", 1)
+    generate(str(run), str(tmp_path), GenerateOptions(count=3, seed=5, interpolate=True))
+    strip = read(tmp_path / "interpolation.png")
+    assert strip.shape == (32, (FRAMES_BETWEEN + 1) * 32, 3)
+    next_seed = read(tmp_path / f"interpolation-{FRAMES_BETWEEN:04d}.png")
+    assert np.array_equal(strip[:, -32:], next_seed)
 
 
 def test_truncation_changes_pictures_and_is_refused_for_uniform_latents(run, tmp_path):

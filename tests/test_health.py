@@ -16,6 +16,7 @@ SIGNS = ("D's loss is", "the weights of", "the pictures of the fixed latents", "
 
 def test_a_discriminator_that_wins():
     assert health.discriminator_wins([0.05] * 9, 0.7, 3.0) is None  # too few rows to say
+    assert health.discriminator_wins([0.05] * 19 + [float("nan")], 0.7, 3.0) is None
     assert health.discriminator_wins([0.08] * 10, 0.7, 3.0) is None
     found = health.discriminator_wins([0.06] * 10, 0.7, 3.25)
     assert "8.6%" in found.saw

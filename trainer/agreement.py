@@ -6,9 +6,6 @@ every rank after the same call: ranks can act on it without asking again.
 Knows no tensors: a call is given numbers and gives numbers back.
 """
 
-import statistics
-from collections.abc import Sequence
-
 import numpy as np
 
 # Said by any rank, heard as a sum.
@@ -85,41 +82,3 @@ def _place(names: tuple[str, ...], name: str) -> int:
     if name not in names:
         raise ValueError(f"{name!r} is not said between ranks, only {', '.join(names)} are")
     return names.index(name)
-
-
-def stragglers(
-    busy_secs_by_rank: Sequence[Sequence[float]],
-    *,
-    factor: float = 1.5,
-    rows: int = 3,
-    least_secs: float = 0.01,
-) -> list[int]:
-    """Says which ranks keep the others waiting.
-
-    A straggler needs more than `factor` times the median of the other ranks in
-    every one of the last rows: one slow row may be a checkpoint or a neighbour
-    on the machine.
-
-    Args:
-        busy_secs_by_rank: Oldest first, one entry for each rank in every row;
-            `heard_by_rank("busy_secs")`.
-        factor: How much slower than the others, above 1.
-        rows: How many rows in a row, at least 1.
-        least_secs: Shorter differences than this are nobody's concern.
-
-    Returns:
-        Ranks, ascending; empty while there are fewer than `rows` rows.
-    """
-    last = busy_secs_by_rank[-rows:]
-    if len(last) < rows or len(last[-1]) < 2:
-        return []
-    return [
-        rank
-        for rank in range(len(last[-1]))
-        if all(_is_slow(row, rank, factor, least_secs) for row in last)
-    ]
-
-
-def _is_slow(row: Sequence[float], rank: int, factor: float, least_secs: float) -> bool:
-    usual = statistics.median([*row[:rank], *row[rank + 1 :]])
-    return row[rank] > max(factor * usual, usual + least_secs)

@@ -20,12 +20,10 @@ class Device:
     Attributes:
         kind: `GPU` or `CPU`.
         name: As its maker calls it, or the number of cores.
-        count_in_sight: GPUs that could have been used.
     """
 
     kind: str
     name: str
-    count_in_sight: int
 
 
 def set_up(config: Config) -> Device:
@@ -38,9 +36,8 @@ def set_up(config: Config) -> Device:
         tf.config.experimental.enable_op_determinism()
     _set_threads(config.threads)
     if not gpus:
-        return Device("CPU", "the CPU", 0)
-    tf.config.set_visible_devices(gpus[:1], "GPU")
-    tf.config.experimental.set_memory_growth(gpus[0], True)
+        return Device("CPU", "the CPU")
+    _take(gpus[0])
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
     if len(gpus) > 1:
         log.warning(
@@ -48,7 +45,16 @@ def set_up(config: Config) -> Device:
             len(gpus),
             name,
         )
-    return Device("GPU", name, len(gpus))
+    return Device("GPU", name)
+
+
+def _take(gpu: tf.config.PhysicalDevice) -> None:
+    try:
+        tf.config.set_visible_devices([gpu], "GPU")
+        tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        # Only where a program drew or measured before it trains: TensorFlow holds the GPU already.
+        log.debug("TensorFlow is running already, with the devices and the memory it took")
 
 
 def _set_threads(threads: int) -> None:

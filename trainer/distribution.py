@@ -25,7 +25,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from trainer.schedules import value_at
 
-# Begins the name of a log that says how long a collective took, with the network's name.
+# Begins the name of a log that says how long a collective took, with what it summed for.
 WAITED = "waited_secs/"
 
 
@@ -77,19 +77,19 @@ class Distribution:
         )
 
     def sum_with_logs(
-        self, gradients: Sequence[tf.Tensor], logs: dict[str, tf.Tensor], network: str
+        self, gradients: Sequence[tf.Tensor], logs: dict[str, tf.Tensor], whose: str
     ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         """Sums a network's gradients and a step's figures in the same collective call.
 
         Args:
             gradients: Floating point, all of one type; half precision is summed in float32.
             logs: Float tensors of known shapes, summed in no less than float32.
-            network: Whose gradients they are.
+            whose: Optimizer that they are for.
 
         Returns:
             The summed gradients, in the sum's precision, and the summed logs, in their own. With
             `times_waits` the logs of several workers also have the seconds, float32, that this
-            one waited for the sum: `WAITED + network`.
+            one waited for the sum: `WAITED + whose`.
         """
         if self.strategy is None:
             return list(gradients), logs
@@ -101,7 +101,7 @@ class Distribution:
         summed = self.sum_over_replicas(payload)
         waits = {}
         if ready is not None:
-            waits[WAITED + network] = tf.cast(_secs_when(summed) - ready, tf.float32)
+            waits[WAITED + whose] = tf.cast(_secs_when(summed) - ready, tf.float32)
         parts = tf.split(summed.pop(), [part.shape[0] for part in flat]) if flat else []
         sums = {
             name: tf.cast(tf.reshape(part, value.shape), value.dtype)

@@ -19,13 +19,16 @@ from trainer.errors import CheckpointError, ConfigError
 from trainer.gan import sampling
 from trainer.run_folder import names, split_run_address
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 MAX_GRID_PICTURES = 1024
 """A grid is held in memory as a whole, so it has a limit; single pictures have none."""
 
 FRAMES_BETWEEN = 8
 """Pictures from one seed to the next, the first of the two included."""
+
+# The strip of an interpolation is held in memory as a whole, like a grid.
+_MOST_PAIRS = MAX_GRID_PICTURES // FRAMES_BETWEEN
 
 _SAVED_NAME = "catgan_generator_"
 
@@ -93,7 +96,7 @@ def generate(address: str, out: str, wish: GenerateOptions) -> list[str]:
     folder = storage.open_folder(out)
     generator = open_generator(address)
     sampling.check_truncation(wish.truncation, generator.distribution)
-    _LOG.info("drawing from %s", generator.origin)
+    log.info("drawing from %s", generator.origin)
     write = _interpolation if wish.interpolate else _single_pictures
     return list(write(generator, folder, wish))
 
@@ -117,7 +120,7 @@ def open_generator(address: str) -> Generator:
     except CheckpointError as error:
         if step is not None or not storage.open_folder(run_address).exists(names.GENERATOR):
             raise
-        _LOG.warning("%s; taking %s instead", error.what, names.GENERATOR)
+        log.warning("%s; taking %s instead", error.what, names.GENERATOR)
         return _from_keras_file(storage.join(run_address, names.GENERATOR))
 
 
@@ -260,8 +263,12 @@ def _interpolation(
         pictures = generator.pictures(latents)
         numbers = range(number, number := number + len(pictures))
         yield from _write(folder, [f"interpolation-{n:04d}.png" for n in numbers], pictures)
-        if len(rows) * FRAMES_BETWEEN < MAX_GRID_PICTURES:
+        # One more than is shown: it begins with the last shown pair's end.
+        if len(rows) <= _MOST_PAIRS:
             rows.append(pictures)
+    pairs = wish.count - 1
+    if pairs > _MOST_PAIRS:
+        log.info("interpolation.png shows the first %d of %d pairs", _MOST_PAIRS, pairs)
     yield from _write(folder, ["interpolation.png"], [_strip(rows)])
 
 
@@ -270,7 +277,7 @@ def _strip(rows: list[np.ndarray]) -> np.ndarray:
     ends = [*(following[0] for following in rows[1:]), rows[-1][-1]]
     full = [
         np.concatenate([row[:FRAMES_BETWEEN], end[None]])
-        for row, end in zip(rows, ends, strict=True)
+        for row, end in zip(rows[:_MOST_PAIRS], ends, strict=False)
     ]
     return sampling.grid(np.concatenate(full), columns=FRAMES_BETWEEN + 1)
 

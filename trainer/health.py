@@ -60,7 +60,8 @@ def discriminator_wins(d_losses: Sequence[float], guess: float, margin: float) -
     if guess <= 0 or len(d_losses) < WINDOW:
         return None
     share = statistics.fmean(d_losses) / guess
-    if share >= D_WINS_SHARE:
+    # Not `>=`: a loss that is no number is no victory.
+    if not share < D_WINS_SHARE:
         return None
     return Diagnosis(
         "discriminator_wins",
@@ -105,7 +106,7 @@ def spread(pictures: np.ndarray) -> float:
 
 def collapsed(drawn: float, real: float, images_seen: int) -> Diagnosis | None:
     """Compares the `spread` of the fixed latents' pictures with that of as many real ones."""
-    if images_seen < COLLAPSE_AFTER_IMAGES or real <= 0 or drawn / real >= COLLAPSED_SHARE:
+    if images_seen < COLLAPSE_AFTER_IMAGES or real <= 0 or not drawn / real < COLLAPSED_SHARE:
         return None
     return Diagnosis(
         "collapse",

@@ -1,11 +1,13 @@
 """Where a run stands, and how often something happens.
 
-Owns the arithmetic between steps, pictures and epochs, and intervals as people
-write them. Knows nothing of clocks: minutes are compared by the caller.
+Owns the arithmetic between steps, pictures and epochs, intervals as people
+write them, and the timetable of penalties. Knows nothing of clocks: minutes
+are compared by the caller.
 """
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainer.errors import ConfigError
@@ -40,7 +42,11 @@ class Interval:
         value, unit = float(match[1]), (match[2] or "steps")
         unit = {"s": "steps", "e": "epochs", "m": "mins"}[unit[0]]
         if unit == "steps" and value != int(value):
-            raise ConfigError(f"{text!r} is not a whole number of steps", expected="e.g. 500")
+            raise ConfigError(
+                f"{text!r} is not a whole number of steps",
+                expected="a whole number",
+                remedy=f"write {round(value)}, or an interval in epochs or minutes",
+            )
         return cls(value, unit)
 
     def steps(self, global_batch: int, train_count: int) -> int:
@@ -61,26 +67,19 @@ class Interval:
         return str(number) if self.unit == "steps" else f"{number} {self.unit}"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A position in a run, counted in steps.
+def stretches(step: int, end: int, penalty_every_steps: int) -> Iterator[tuple[int, bool]]:
+    """Yields how many of the next steps are alike, and whether a penalty is due in them.
 
-    Attributes:
-        step: Finished steps.
-        global_batch: Pictures a step.
-        train_count: Pictures in one epoch.
+    Args:
+        step: Finished steps; the step that follows them is the first.
+        end: Finished steps after the last.
+        penalty_every_steps: Due in the step that follows so many, or a multiple; 0: never.
     """
-
-    step: int
-    global_batch: int
-    train_count: int
-
-    @property
-    def images_seen(self) -> int:
-        """Real pictures shown to the discriminator so far."""
-        return self.step * self.global_batch
-
-    @property
-    def epoch(self) -> float:
-        """Passes over the training pictures so far."""
-        return self.images_seen / self.train_count
+    every = penalty_every_steps
+    while step < end:
+        due = every > 0 and step % every == 0
+        alike = end - step
+        if every > 1:
+            alike = 1 if due else min(alike, every - step % every)
+        yield alike, due
+        step += alike

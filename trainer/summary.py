@@ -13,7 +13,7 @@ import numpy as np
 
 from trainer import storage
 from trainer.config import Config
-from trainer.data.order import default_lanes, rows_of
+from trainer.data.order import lanes_for, rows_of
 from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
 from trainer.errors import ConfigError, DataError
 from trainer.run_folder import RunFolder
@@ -144,7 +144,7 @@ def summarise(config: Config) -> Summary:
 
     from trainer.gan.build import build_gan
     from trainer.gan.flops import step_flops
-    from trainer.gan.state import variables
+    from trainer.gan.state import variable_bytes, variables
 
     gan = build_gan(config, rows=rows[0])
     held = variables(gan).values()
@@ -156,7 +156,7 @@ def summarise(config: Config) -> Summary:
         train_pictures=manifest.counts.train if manifest else None,
         flops=step_flops(gan),
         memory=_memory(gan),
-        checkpoint_bytes=sum(_variable_bytes(v) for v in held),
+        checkpoint_bytes=sum(variable_bytes(v) for v in held),
         addresses=addresses,
     )
 
@@ -208,7 +208,7 @@ def _addresses(config: Config, manifest: Manifest | None) -> Addresses:
 
 def _worker_rows(config: Config) -> list[np.ndarray]:
     batch, workers = config.training.global_batch, config.cluster.max_workers
-    lanes = config.dataset.lanes or default_lanes(config.training.update_batch, workers)
+    lanes = lanes_for(config)
     return [rows_of(rank, workers, lanes, batch) for rank in range(workers)]
 
 
@@ -235,21 +235,13 @@ def _shape(layer: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in layer.output.shape[1:])
 
 
-def _variable_bytes(variable: Any) -> int:
-    return math.prod(variable.shape) * int(np.dtype(str(_dtype_name(variable))).itemsize)
-
-
-def _dtype_name(variable: Any) -> str:
-    return variable.dtype if isinstance(variable.dtype, str) else variable.dtype.name
-
-
 def _memory(gan: "GAN") -> Memory:
+    from trainer.gan.state import variable_bytes
+
     config = gan.config
-    weights = sum(_variable_bytes(v) for n in (gan.generator, gan.discriminator) for v in n.weights)
+    weights = sum(variable_bytes(v) for n in (gan.generator, gan.discriminator) for v in n.weights)
     trainable = sum(
-        _variable_bytes(v)
-        for n in (gan.generator, gan.discriminator)
-        for v in n.trainable_variables
+        variable_bytes(v) for n in (gan.generator, gan.discriminator) for v in n.trainable_variables
     )
     generator, discriminator = _network(gan.generator), _network(gan.discriminator)
     rows = config.training.micro_batch or gan.draws.count
@@ -263,7 +255,7 @@ def _memory(gan: "GAN") -> Memory:
     numbers = rows * (generator.activations + passes * discriminator.activations)
     return Memory(
         weights=weights,
-        averages=sum(_variable_bytes(v) for v in gan.ema_generator.weights),
+        averages=sum(variable_bytes(v) for v in gan.ema_generator.weights),
         optimizers=2 * trainable,
         gradients=trainable,
         activations=numbers * _COMPUTE_BYTES[config.precision],

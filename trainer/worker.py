@@ -15,6 +15,7 @@ import numpy as np
 from trainer import checkpoint
 from trainer.callbacks import memory_probe
 from trainer.callbacks.base import closing
+from trainer.callbacks.cadence import Schedule
 from trainer.callbacks.data_wait import DataWait
 from trainer.callbacks.ending import Ending
 from trainer.callbacks.evaluating import Evaluator
@@ -23,7 +24,6 @@ from trainer.callbacks.memory import is_out_of_memory
 from trainer.callbacks.pace import TrainingClock
 from trainer.callbacks.preemption import Preemption
 from trainer.callbacks.sampling import draw_missing
-from trainer.callbacks.schedule import Schedule
 from trainer.callbacks.stop_requests import StopRequests
 from trainer.callbacks.writing import Start, Writing
 from trainer.config import Config, to_yaml
@@ -120,7 +120,8 @@ def run(
     )
     gan.logs_to_fit = False
     if context.distribution.rank == 0:
-        checkpoint.check_space(folder, gan.state_bytes, config.checkpoint.keep_last)
+        kept = config.checkpoint
+        checkpoint.check_space(folder, gan.state_bytes, kept.keep_last, kept.keep_every_steps)
     if begun.checkpoint:
         gan.load_state(begun.checkpoint.load(), begun.first_step)
     elif config.training.start_from:

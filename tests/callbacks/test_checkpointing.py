@@ -10,8 +10,8 @@ from tests.checkpoint.conftest import begin, meta_of, state_of
 from trainer import checkpoint, storage
 from trainer.callbacks import checkpointing
 from trainer.callbacks.base import closing
+from trainer.callbacks.cadence import Cadence, Due
 from trainer.callbacks.checkpointing import Checkpointing
-from trainer.callbacks.schedule import Cadence, Due
 from trainer.run_folder import RunFolder
 
 WAITING = "step-000000010 waits for the checkpoint before it (1 so far in this start)"

@@ -12,8 +12,8 @@ import pytest
 from tests.callbacks import tiny_run
 from tests.evaluation.conftest import cats, network_file  # noqa: F401 (fixtures)
 from trainer import inspection
+from trainer.callbacks.cadence import Cadence
 from trainer.callbacks.evaluating import Evaluating, best_step, told_in_words
-from trainer.callbacks.schedule import Cadence
 from trainer.errors import TrainingError
 from trainer.launch import evaluators
 from trainer.run_folder import read_evaluations
@@ -99,6 +99,21 @@ def test_a_failure_is_a_warning_once_and_training_goes_on(measuring, caplog):
     assert len(asked) == 2
     assert len(told) == 1
     assert "install it" in told[0].message
+
+
+def test_a_measurement_that_cannot_begin_is_a_warning_too(tmp_path, caplog):
+    def ask(step):
+        raise TrainingError("no memory for a process", remedy="free some")
+
+    callback = Evaluating(
+        tiny_run.run_folder(tmp_path), ask, Cadence(10), 20, 4, keep_best=lambda step: None
+    )
+    callback.begin(0)
+    for step in (10, 20):
+        callback.published(step)
+        callback.after_call(step, {})
+    callback.end(20)
+    assert [r.levelname for r in caplog.records if "not measured" in r.message] == ["WARNING"]
 
 
 def test_the_best_is_remembered_by_a_later_start(measuring):

@@ -7,15 +7,14 @@ import types
 from collections.abc import Iterator
 
 import pytest
-import tensorflow as tf
 
 from tests.checkpoint.conftest import NEW, assert_is_state, meta_of, state_of
 from trainer import checkpoint, storage
 from trainer.agreement import Agreement
+from trainer.callbacks.cadence import Cadence, Due
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.handover import Handover, agreed_heir, heir
 from trainer.callbacks.preemption import Preemption
-from trainer.callbacks.schedule import Cadence, Due
 from trainer.callbacks.stop_requests import StopRequests
 from trainer.run_folder import MetricsLog, RunFolder, read_metrics
 
@@ -33,7 +32,7 @@ class Rank:
             agreement=Agreement(rank, size),
             step=0,
             stop_training=False,
-            first_nonfinite_step=tf.Variable(-1),
+            is_finite=True,
             state=lambda: state_of(self.model.step),
         )
         self.store = checkpoint.CheckpointStore(run, start, before_publish=self.before_publish)
@@ -187,7 +186,7 @@ def test_weights_that_are_no_numbers_are_not_published(three):
     three.train(7)
     for rank in three.all:
         rank.going = {0}
-        rank.model.first_nonfinite_step.assign(8)
+        rank.model.is_finite = False
     three.train(STEPS)
     assert three.stopped
     assert three.end() == 5

@@ -31,6 +31,13 @@ def test_the_step_the_last_good_checkpoint_and_what_to_try_are_named(tmp_path):
     assert [listed.step for listed in checkpoint.list_all(tiny_run.run_folder(tmp_path))] == [5]
 
 
+def test_weights_that_broke_after_the_losses_were_taken_are_not_kept(tmp_path):
+    with pytest.raises(TrainingError, match="the weights after step 10 are not finite") as caught:
+        tiny_run.train(tmp_path, callbacks=[Poison(10)])
+    assert "step-000000005" in caught.value.what
+    assert [listed.step for listed in checkpoint.list_all(tiny_run.run_folder(tmp_path))] == [5]
+
+
 def test_a_stop_does_not_keep_broken_weights_either(tmp_path):
     with pytest.raises(TrainingError, match="no checkpoint before it") as caught:
         tiny_run.train(tmp_path, "training.steps=4", callbacks=[Poison(2)])

@@ -10,8 +10,8 @@ from rich.console import Console
 from tests.callbacks import tiny_run
 from trainer import config, console
 from trainer.callbacks import progress_bar
+from trainer.callbacks.cadence import Schedule
 from trainer.callbacks.pace import kinds_of_steps
-from trainer.callbacks.schedule import Schedule
 
 
 @pytest.fixture

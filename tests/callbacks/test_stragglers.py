@@ -2,6 +2,8 @@
 
 import logging
 
+import pytest
+
 from trainer.agreement import RANK_NAMES, Agreement
 from trainer.callbacks import stragglers
 from trainer.callbacks.stragglers import Stragglers, slow_ranks
@@ -44,3 +46,29 @@ def test_it_is_told_once_with_host_and_times(monkeypatch, caplog):
     assert "rank 1 on node-b" in line
     assert "400 ms" in line
     assert "100 ms" in line
+
+
+@pytest.mark.parametrize(
+    ("rows", "slow"),
+    [
+        ([], []),
+        ([[1.0]] * 5, []),
+        ([[1.0, 1.0, 2.0]] * 2, []),
+        ([[1.0, 1.0, 2.0]] * 3, [2]),
+        ([[1.0, 2.0]] * 3, [1]),
+        ([[1.0, 2.0]] * 3 + [[1.0, 1.0]], []),
+        ([[1.0, 1.0, 1.0]] + [[1.0, 1.0, 9.0]] * 3, [2]),
+        ([[1.0, 1.4, 1.0]] * 3, []),
+        ([[1.0] * 6 + [3.0, 4.0]] * 3, [6, 7]),
+        ([[0.0, 0.0]] * 3, []),
+        ([[0.001, 0.005]] * 3, []),
+    ],
+)
+def test_stragglers(rows, slow):
+    assert stragglers.stragglers(rows) == slow
+
+
+def test_stragglers_by_other_measures():
+    rows = [[1.0, 1.4]]
+    assert stragglers.stragglers(rows, factor=1.3, rows=1) == [1]
+    assert stragglers.stragglers(rows, factor=1.3, rows=1, least_secs=0.5) == []

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from trainer.gan.augment import Augmentation
 from trainer.gan.draws import Draws
-from trainer.gan.resampling import sampled, shifted
+from trainer.gan.resampling import gathered, shifted, taps
 
 KINDS = ["colour", "translation", "cutout", "geometric"]
 ROWS, SIDE = 6, 16
@@ -69,7 +69,7 @@ def test_colour_by_hand():
 
 def test_shifted_by_hand():
     images = _pictures()
-    moved = shifted(images, tf.constant([[1, -2]] * ROWS), 2).numpy()
+    moved = shifted(images, tf.constant([[1, -2]] * ROWS)).numpy()
     np.testing.assert_array_equal(moved[:, 1:, :-2], images.numpy()[:, :-1, 2:])
     assert (moved[:, 0] == 0).all()
     assert (moved[:, :, -2:] == 0).all()
@@ -78,11 +78,12 @@ def test_shifted_by_hand():
 def test_a_quarter_turn_and_a_half_pixel_by_hand():
     images = _pictures()
     turn = tf.constant([[[0.0, -1.0], [1.0, 0.0]]] * ROWS, tf.float64)
-    turned = sampled(images, turn, tf.zeros((ROWS, 2), tf.float64)).numpy()
+    turned = gathered(images, taps(SIDE, turn, tf.zeros((ROWS, 2), tf.float64))).numpy()
     # Where a pixel is r below and c right of the middle, its colour was -c below and r right.
     np.testing.assert_allclose(turned, np.rot90(images.numpy(), -1, (1, 2)), atol=1e-9)
     still = tf.constant([[[1.0, 0.0], [0.0, 1.0]]] * ROWS, tf.float64)
-    half = sampled(images, still, tf.constant([[0.0, 0.5]] * ROWS, tf.float64)).numpy()
+    move = tf.constant([[0.0, 0.5]] * ROWS, tf.float64)
+    half = gathered(images, taps(SIDE, still, move)).numpy()
     mean = (images.numpy()[:, :, :-1] + images.numpy()[:, :, 1:]) / 2
     np.testing.assert_allclose(half[:, :, 1:], mean, atol=1e-9)
 

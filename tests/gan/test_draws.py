@@ -22,7 +22,7 @@ def test_seed_purpose_step_and_update_each_give_other_numbers():
         Draws(4, 4).uniform("flip", STEP),
         draws.uniform("latents", STEP),
         draws.uniform("flip", STEP + 1),
-        draws.uniform("flip", STEP, update=1),
+        draws.uniform("flip", STEP, variant=1),
     ]
     np.testing.assert_array_equal(first, draws.uniform("flip", STEP))
     for other in others:

@@ -32,7 +32,7 @@ def test_discriminators_half_leaves_every_bit_of_the_generator(small, pictures, 
     real = gan.inputs.real_images(tf.constant(pictures[0]), tf.constant(0, tf.int64))
     fake = tf.stop_gradient(gan.generator(gan.inputs.latents(tf.constant(0, tf.int64))))
     gradients, logs = gan.halves.discriminator_half(real, fake, *_drawn(gan), True)
-    gan._update(gan.discriminator_optimizer, gan.d_scale, gradients, logs)
+    gan.update_discriminator(gradients, logs, None)
     changed = _changed(before, gan.state())
     assert changed
     assert all(name.startswith("discriminator") for name in changed)
@@ -49,7 +49,7 @@ def test_generators_half_leaves_every_bit_of_the_discriminator(small, pictures, 
         fake = gan.generator(latents, training=True)
     at_fake, logs = gan.halves.generator_half(real, tf.stop_gradient(fake), *_drawn(gan))
     gradients = tape.gradient(fake, weights, output_gradients=at_fake)
-    gan._update(gan.generator_optimizer, gan.g_scale, gradients, logs)
+    gan.update_generator(gradients, logs, None)
     changed = _changed(before, gan.state())
     assert changed
     assert all(name.startswith("generator") for name in changed)
@@ -160,23 +160,23 @@ def test_a_non_finite_float16_gradient_changes_nothing_but_the_scale(small, pict
     before = gan.state()
     weights = gan.discriminator.trainable_variables
     gradients = [tf.fill(v.shape, float("inf") if i == 1 else 1.0) for i, v in enumerate(weights)]
-    gan._update(gan.discriminator_optimizer, gan.d_scale, gradients, {})
+    gan.update_discriminator(gradients, {}, None)
     changed = _changed(before, gan.state())
     assert changed == {"adaptive/d_loss_scale"}
     assert gan.d_scale.value.numpy() == before["adaptive/d_loss_scale"] / 2
-    gan._update(gan.discriminator_optimizer, gan.d_scale, [tf.ones(v.shape) for v in weights], {})
+    gan.update_discriminator([tf.ones(v.shape) for v in weights], {}, None)
     assert gan.discriminator_optimizer.iterations == 1
 
 
 def test_the_first_non_finite_step_is_remembered(small, pictures, train):
     gan = build_gan(small())
     train(gan, pictures[:2])
-    assert gan.first_nonfinite_step.numpy() == -1
+    assert gan.figures.first_nonfinite_step.numpy() == -1
     gan.discriminator.trainable_variables[0].assign(
         np.full(gan.discriminator.trainable_variables[0].shape, np.nan)
     )
     train(gan, pictures[2:4], first=2)
-    assert gan.first_nonfinite_step.numpy() == 3
+    assert gan.figures.first_nonfinite_step.numpy() == 3
 
 
 def test_average_follows_its_half_life(small, pictures, train):

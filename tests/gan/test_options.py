@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.gan.small import arrays, assert_close
+from trainer import config as configs
 from trainer.gan.build import build_gan
 from trainer.gan.values import values_at
 
@@ -121,6 +122,32 @@ def test_options_in_half_precision(small, pictures, train, name):
     half = train(build_gan(small(*OPTIONS[name], "precision=bfloat16")), pictures[:2])
     for figure in ("d_loss", "g_loss", *(f for f in exact if "penalty" in f)):
         assert half[figure] == pytest.approx(exact[figure], rel=0.05, abs=0.02), figure
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet", "r3gan"])
+def test_penalties_of_the_same_pictures_in_half_precision(architecture, precision):
+    """To 1e-2; one of norms about 1 is taken near its zero, so it is held to 1e-2 of their own."""
+    real, fake = np.random.default_rng(4).uniform(-1, 1, (2, 16, 32, 32, 3)).astype(np.float32)
+
+    def penalties(precision):
+        keys = ["dataset.size_px=32", "model.base_channels=8", "training.global_batch=16"]
+        config = configs.from_text("", [
+            *keys, f"model.architecture={architecture}", "model.group_width=4",
+            "loss.gradient_penalty_weight=1", "augment.kinds=[colour, translation, geometric]",
+            "augment.strength=0.5", f"precision={precision}",
+        ])  # fmt: skip
+        gan, step = build_gan(config), tf.constant(0, tf.int64)
+        values = values_at(config, step, tf.float32)
+        images = tf.constant(real), tf.constant(fake)
+        _, logs = gan.halves.discriminator_half(*images, gan.inputs.rows(step), values, True)
+        return {name: float(value) for name, value in logs.items() if "penalty" in name}
+
+    exact, half = penalties("float32"), penalties(precision)
+    assert set(exact) == {"r1_penalty", "r2_penalty", "gradient_penalty"}
+    for name in ("r1_penalty", "r2_penalty"):
+        assert half[name] == pytest.approx(exact[name], rel=1e-2), name
+    assert half["gradient_penalty"] == pytest.approx(exact["gradient_penalty"], abs=1e-2)
 
 
 def test_several_updates_of_d_have_pictures_of_their_own(small, pictures, train):

@@ -1,108 +1,17 @@
-"""Every pair of choices of the recipe in one of at most 60 configs, each trained and resumed."""
-
-import functools
-import itertools
-import random
+"""What a config of the covering has to survive in one process: precision, resume, XLA."""
 
 import numpy as np
 import pytest
 
 from tests.gan.small import assert_close
+from tests.pairs import MOST_ROWS, NEUTRAL, covering_rows, words
 from trainer import config as configs
 from trainer.errors import ConfigError
 from trainer.gan.build import build_gan
 
-AXES = {
-    "model.architecture": ["dcgan", "resnet", "r3gan", "seed2018"],
-    "model.generator_norm": ["none", "batch"],
-    "model.discriminator_norm": ["none", "batch"],
-    "model.spectral_norm": ["false", "true"],
-    "model.upsampling": ["transposed", "low_pass"],
-    "model.latent_distribution": ["normal", "uniform"],
-    "loss.name": [
-        "relativistic_pairing",
-        "hinge",
-        "wasserstein",
-        "non_saturating",
-        "least_squares",
-        "relativistic_average",
-    ],
-    "loss.r1_weight": ["0", "2 to 0.2"],
-    "loss.r2_weight": ["0", "1"],
-    "loss.gradient_penalty_weight": ["0", "10"],
-    "training.update": ["alternating", "simultaneous"],
-    "training.micro_batch": ["0", "2"],
-    "training.discriminator_updates": ["1", "2"],
-    "augment.kinds": ["[]", "[colour, cutout]", "[translation, geometric]"],
-    "augment.strength": ["0.5", "0 to 1", "adaptive"],
-    "generator_optimizer.clip_norm": ["0", "1"],
-    "discriminator_optimizer.rate": ["4e-4", "4e-4 to 1e-4"],
-    "ema.half_life_images": ["0", "0 to 100"],
-    "precision": ["float32", "bfloat16", "float16"],
-}
-SMALL = [
-    "dataset.size_px=32",
-    "model.base_channels=2",
-    "model.max_channels=4",
-    "model.group_width=2",
-    "model.latent_dim=4",
-    "training.global_batch=4",
-    "training.steps=8",
-    "loss.penalty_every_steps=2",
-    "augment.adaptive_every_steps=1",
-    "augment.adaptive_images=40",
-]
-MOST_ROWS, TRIES = 60, 400
-# What every other choice goes with, where it goes with anything.
-NEUTRAL = {"loss.name": "hinge", "augment.kinds": "[colour, cutout]"}
+pytestmark = pytest.mark.slow
 
 
-def words(row):
-    return [*SMALL, *(f"{key}={value}" for key, value in row.items())]
-
-
-def allowed(row):
-    try:
-        configs.from_text("", words(row))
-    except ConfigError:
-        return False
-    return True
-
-
-def pairs(row):
-    return set(itertools.combinations(row.items(), 2))
-
-
-@functools.cache
-def covering_rows():
-    """Rows, and the pairs that no config has. Greedy: of some completions of a pair the richest.
-
-    The generators of pairs that are kept on PyPI were tried: with so many refused combinations
-    they leave out pairs that are allowed.
-    """
-    dice, found, refused = random.Random(0), [], []
-    wanted = {
-        ((one, a), (other, b))
-        for one, other in itertools.combinations(AXES, 2)
-        for a in AXES[one]
-        for b in AXES[other]
-    }
-    for pair in sorted(wanted):
-        if pair not in wanted:
-            continue
-        tries = ({key: dice.choice(values) for key, values in AXES.items()} for _ in range(TRIES))
-        rows = [row for row in ({**one, **dict(pair)} for one in tries) if allowed(row)]
-        if not rows:
-            refused.append(pair)
-            wanted.discard(pair)
-            continue
-        best = max(rows, key=lambda row: len(pairs(row) & wanted))
-        found.append(best)
-        wanted -= pairs(best)
-    return found, refused
-
-
-@pytest.mark.slow
 def test_rows_are_few_and_cover_every_pair_that_is_allowed():
     rows, refused = covering_rows()
     assert len(rows) <= MOST_ROWS
@@ -122,15 +31,23 @@ def deterministic():
     disable_op_determinism()
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("deterministic")
-@pytest.mark.parametrize("number", range(MOST_ROWS))
-def test_a_row_trains_and_is_resumed_exactly(number, train):
+@pytest.fixture(params=range(MOST_ROWS))
+def row(request):
     rows, _ = covering_rows()
-    if number >= len(rows):
+    if request.param >= len(rows):
         pytest.skip(f"{len(rows)} rows cover all")
-    config = configs.from_text("", words(rows[number]))
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 4, 32, 32, 3), np.uint8)
+    return rows[request.param]
+
+
+@pytest.fixture
+def pictures():
+    """uint8 `[steps, batch, 32, 32, 3]`."""
+    return np.random.default_rng(0).integers(0, 256, (4, 12, 32, 32, 3), np.uint8)
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_a_row_trains_and_is_resumed_exactly(row, pictures, train):
+    config = configs.from_text("", words(row))
     whole, part, again = build_gan(config), build_gan(config), build_gan(config)
     figures = train(whole, pictures)
     assert all(np.isfinite(value) for value in figures.values()), figures
@@ -138,3 +55,11 @@ def test_a_row_trains_and_is_resumed_exactly(number, train):
     again.load_state(part.state(), 2)
     train(again, pictures[2:], first=2)
     assert_close(whole.state(), again.state(), 0)
+
+
+def test_a_row_is_the_same_compiled(row, pictures, train):
+    config = configs.from_text("", [*words(row), "precision=float64"])
+    plain, compiled = build_gan(config), build_gan(config, jit=True)
+    train(plain, pictures[:3])
+    train(compiled, pictures[:3])
+    assert_close(plain.state(), compiled.state(), 1e-6)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 
 class Background:
@@ -52,7 +52,7 @@ class Background:
         while self._jobs and (self._jobs[0].done() or len(self._jobs) > keep):
             error = self._jobs.popleft().exception()
             if error is not None and first_error is not None:
-                _LOG.warning("%s", error)
+                log.warning("%s", error)
             first_error = first_error or error
         if first_error is not None:
             raise first_error

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -69,11 +69,11 @@ def closing(callbacks: Sequence[StepCallback]) -> Iterator[None]:
         yield
     except BaseException:
         for error in _close_all(callbacks):
-            _LOG.warning("while stopping: %s", error)
+            log.warning("while stopping: %s", error)
         raise
     errors = _close_all(callbacks)
     for error in errors[1:]:
-        _LOG.warning("while stopping: %s", error)
+        log.warning("while stopping: %s", error)
     if errors:
         raise errors[0]
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from trainer import console
 from trainer.callbacks.base import StepCallback
-from trainer.callbacks.schedule import Due
+from trainer.callbacks.cadence import Due
 from trainer.run_folder import step_name
 
-_LOG = logging.getLogger("catgan.checkpoint")
+log = logging.getLogger("catgan.checkpoint")
 
 # The last checkpoint of a run may come soon after the one before; that is no fault.
 _LONG_WAIT_SECS = 5.0
@@ -44,22 +44,16 @@ class Stalls:
         saves: Checkpoints taken.
         copy_secs: Copying the weights to host memory, the last time.
         stall_secs: Beyond that copy, the last time.
-        total_copy_secs: Copying, all times.
-        total_stall_secs: Beyond the copies, all times.
     """
 
     saves: int = 0
     copy_secs: float = 0.0
     stall_secs: float = 0.0
-    total_copy_secs: float = 0.0
-    total_stall_secs: float = 0.0
 
     def add(self, copy_secs: float, stall_secs: float) -> None:
         """Counts one more."""
         self.saves += 1
         self.copy_secs, self.stall_secs = copy_secs, stall_secs
-        self.total_copy_secs += copy_secs
-        self.total_stall_secs += stall_secs
 
 
 class Checkpointing(StepCallback):
@@ -117,14 +111,14 @@ class Checkpointing(StepCallback):
         waits, secs = self._store.waits, self._store.waited_secs
         if not waits:
             return
-        _LOG.info(
+        log.info(
             "%s of %s checkpoints waited for the one before them, %s in all",
             f"{waits:,}",
             f"{self.stalls.saves:,}",
             console.duration(secs),
         )
         if secs > _LONG_WAIT_SECS:
-            _LOG.warning(
+            log.warning(
                 "storing a checkpoint takes longer than the interval: set checkpoint.every_steps "
                 "higher, or training goes on waiting"
             )
@@ -137,7 +131,7 @@ class Checkpointing(StepCallback):
         self._store.save(step, state, dict(self._meta(step)))
         self._saved_step = step
         self.stalls.add(copied - began, time.perf_counter() - copied)
-        _LOG.debug(
+        log.debug(
             "%s: copied in %.1f ms, stood still %.1f ms beyond it",
             step_name(step),
             1e3 * self.stalls.copy_secs,

@@ -6,17 +6,18 @@ training never waits for it, but for the last one, at the end of the run.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trainer.callbacks.background import Background
 from trainer.callbacks.base import StepCallback
-from trainer.callbacks.schedule import Cadence
+from trainer.callbacks.cadence import Cadence
 from trainer.errors import CatganError
 from trainer.run_folder import RunFolder, read_evaluations, write_evaluation
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 _FIGURE = "kernel_distance"
 # At the end of a run; a measurement that takes longer is given up.
@@ -76,6 +77,8 @@ class Evaluating(StepCallback):
         self._behind = Background("evaluations")
         self._last_step, self._last_secs = 0, time.monotonic()
         self._waiting: int | None = None
+        # Checkpoints are published by another thread than the one that asks for measurements.
+        self._asking = threading.Lock()
         self._job: tuple[int, Job] | None = None
         self._warned = False
         self._found: list[Found] = []
@@ -107,7 +110,7 @@ class Evaluating(StepCallback):
         while step >= self._total_steps and (self._job or self._waiting is not None):
             self.after_call(step, {})
             if time.monotonic() > deadline:
-                _LOG.warning("the last checkpoint was not measured in %.0f s", _LAST_SECS)
+                log.warning("the last checkpoint was not measured in %.0f s", _LAST_SECS)
                 return
             time.sleep(_POLL_SECS)
 
@@ -125,12 +128,24 @@ class Evaluating(StepCallback):
         return bool(by_steps or by_clock) or step >= self._total_steps > self._last_step
 
     def _want(self, step: int) -> None:
-        self._waiting, self._last_step, self._last_secs = step, step, time.monotonic()
+        with self._asking:
+            self._waiting, self._last_step, self._last_secs = step, step, time.monotonic()
 
     def _begin_next(self) -> None:
-        step, self._waiting = self._waiting, None
-        if step is not None:
+        with self._asking:
+            step, self._waiting = self._waiting, None
+        if step is None:
+            return
+        try:
             self._job = (step, self._evaluator(step))
+        except CatganError as error:
+            self._failed(step, error)
+
+    def _failed(self, step: int, error: CatganError) -> None:
+        """Figures are missing then; training has nothing to do with it."""
+        told = log.debug if self._warned else log.warning
+        told("step %s was not measured: %s", f"{step:,}", error)
+        self._warned = True
 
     def _keep(self, step: int, job: Job) -> None:
         """Writes an answer, behind the training: a bucket may take its time."""
@@ -138,14 +153,11 @@ class Evaluating(StepCallback):
             found = job.result()
             write_evaluation(self._folder, step, step * self._global_batch, found)
         except CatganError as error:
-            # Figures are missing then; training has nothing to do with it.
-            told = _LOG.debug if self._warned else _LOG.warning
-            told("step %s was not measured: %s", f"{step:,}", error)
-            self._warned = True
+            self._failed(step, error)
             return
         self._found.append({"step": step, **found})
         for result in found["results"]:
-            _LOG.info("step %s: %s", f"{step:,}", told_in_words(result))
+            log.info("step %s: %s", f"{step:,}", told_in_words(result))
         self._tell_best()
         self._on_measured(self._found)
 

@@ -104,7 +104,7 @@ class Handover(StepCallback):
             self._store.wait()
             self._rows.flush()
             agreement.say("flushed")
-        elif agreement.rank == self._heir and int(self.model.first_nonfinite_step.numpy()) < 0:
+        elif agreement.rank == self._heir and self.model.is_finite:
             self._kept = step, self.model.state(), dict(self._meta(step))
 
     def end(self, step: int) -> None:

@@ -18,7 +18,7 @@ from trainer.callbacks.evaluating import Found, comparable
 from trainer.config import Config
 from trainer.gan.losses import build_loss
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 
 class HealthWatch(StepCallback):
@@ -69,7 +69,7 @@ class HealthWatch(StepCallback):
     def _look(self, name: str, found: health.Diagnosis | None) -> None:
         news = self._told.news(name, found)
         if news is not None:
-            _LOG.warning("%s", news)
+            log.warning("%s", news)
 
 
 def loss_of_a_guess(config: Config) -> float:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from trainer.callbacks.base import StepCallback, read_figures
+from trainer.callbacks.cadence import Due
 from trainer.callbacks.pace import Pace
-from trainer.callbacks.schedule import Due
 
 
 class RowLog(Protocol):
@@ -51,7 +51,7 @@ class Metrics(StepCallback):
         extras: Callable[[], dict[str, float]] = dict,
     ) -> None:
         super().__init__()
-        self._log = log
+        self.log = log
         self._due = due
         self._secs = secs
         self._global_batch = global_batch
@@ -81,7 +81,7 @@ class Metrics(StepCallback):
             **self._shared(stretch.steps_per_sec * self._global_batch),
             **self._extras(),
         }
-        self._log.append(row)
+        self.log.append(row)
         self._on_row(row)
 
     def _shared(self, images_per_sec: float) -> dict[str, float]:
@@ -92,4 +92,4 @@ class Metrics(StepCallback):
 
     def close(self) -> None:
         """Makes the last rows durable."""
-        self._log.flush()
+        self.log.flush()

@@ -1,8 +1,10 @@
 """Stops a run whose losses are no longer numbers.
 
 Owns when the model's note of the first non-finite step is read and what the
-person is told. The note itself is made on the device by `trainer.gan.gan`;
-reading it waits for the device, so it is not done after every step.
+person is told. The note itself is made on the device by `trainer.gan.figures`;
+reading it waits for the device, so it is not done after every step. Losses
+come before the update they cause, so weights that are to be kept are looked at
+themselves.
 """
 
 import time
@@ -45,20 +47,30 @@ class NonFinite(StepCallback):
 
     def end(self, step: int) -> None:
         """Checks once more, so that no run ends well with broken weights."""
+        self.before_kept(step)
+
+    def before_kept(self, step: int) -> None:
+        """Looks at everything that is about to be kept after `step`.
+
+        Raises:
+            NonFiniteError: As in `check`, or the state is not finite.
+        """
         self.check(step)
+        if not self.model.is_finite:
+            raise self._error(f"the weights after step {step:,} are", step, step)
 
     def check(self, step: int) -> None:
-        """Reads the model's note now; to be called before weights are kept.
+        """Reads the model's note now.
 
         Raises:
             NonFiniteError: A step up to `step` had a loss that was not finite.
         """
-        first = int(self.model.first_nonfinite_step.numpy())
+        first = int(self.model.figures.first_nonfinite_step.numpy())
         self._checked_at = time.monotonic()
         if first >= 0:
-            raise self._error(first, step)
+            raise self._error(f"the losses of step {first:,} are", first, step)
 
-    def _error(self, first: int, step: int) -> NonFiniteError:
+    def _error(self, what: str, first: int, step: int) -> NonFiniteError:
         good = self._last_good_step()
         noticed = f" (noticed after step {step:,})" if step != first else ""
         kept = (
@@ -69,8 +81,8 @@ class NonFinite(StepCallback):
         back = self._config.training.rollbacks
         went = f"; the run went back {back} times for such losses already" if back else ""
         return NonFiniteError(
-            f"the losses of step {first:,} are not finite{noticed}; {kept}{went}",
-            expected="finite losses; no weights from that step on were kept",
+            f"{what} not finite{noticed}; {kept}{went}",
+            expected="finite numbers; no weights from that step on were kept",
             remedy=self._advice(good, first),
         )
 

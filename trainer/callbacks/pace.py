@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from trainer.progress import stretches
+
 
 class TrainingClock:
     """Seconds spent in training, over all starts of a run. Runs from its making.
@@ -65,17 +67,7 @@ def kinds_of_steps(first: int, end: int, penalty_every_steps: int) -> set[tuple[
     Returns:
         Pairs (with a penalty, several in a loop).
     """
-    kinds = set()
-    while first < end:
-        due = bool(penalty_every_steps) and first % penalty_every_steps == 0
-        if penalty_every_steps <= 1:
-            alike = end - first
-        else:
-            left = penalty_every_steps - first % penalty_every_steps
-            alike = 1 if due else min(end - first, left)
-        kinds.add((due, alike > 1))
-        first += alike
-    return kinds
+    return {(due, alike > 1) for alike, due in stretches(first, end, penalty_every_steps)}
 
 
 class Pace:

@@ -11,7 +11,7 @@ from typing import Any
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.stop_requests import StopRequests
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 
 class Preemption(StepCallback):
@@ -43,5 +43,5 @@ class Preemption(StepCallback):
         if cause := self._requests.cause():
             agreement.say("stop")
         if agreement.heard("stop") and self._ready(step):
-            _LOG.info("stopping after step %s: %s", f"{step:,}", cause or "another worker asked")
+            log.info("stopping after step %s: %s", f"{step:,}", cause or "another worker asked")
             self.model.stop_training = True

@@ -17,7 +17,7 @@ from trainer.config import Config
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_LOG = logging.getLogger("catgan.progress")
+log = logging.getLogger("catgan.progress")
 
 # A refresh costs some milliseconds and waits for the device.
 _REFRESH_SECS = 0.5
@@ -41,9 +41,7 @@ class ProgressBar(StepCallback):
         self._recent = Pace(waited_secs)
         self._refreshed_at = self._line_at = time.monotonic()
         self._first_step = 0
-        self._penalty_every_steps = (
-            config.loss.penalty_every_steps if config.loss.has_penalty else 0
-        )
+        self._penalty_every_steps = config.loss.due_every_steps
         self._compiled: set[tuple[bool, bool]] = set()
         self._last_call = 0, 0.0
         self._early_calls: list[tuple[int, float]] = []
@@ -86,7 +84,7 @@ class ProgressBar(StepCallback):
         self._compiled |= kinds
         if self._early_calls and step - self._first_step >= _FORECAST_STEPS:
             self._forecast_told = True
-            _LOG.info("%s", self._forecast(step))
+            log.info("%s", self._forecast(step))
             # What compiled and drew early grids shall not weigh on the time left.
             self._mark(step)
 
@@ -95,7 +93,7 @@ class ProgressBar(StepCallback):
         whole = self._all.since_mark(step)
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=step, refresh=True)
-        _LOG.info(
+        log.info(
             "step %s of %s%s", f"{step:,}", f"{self._total:,}", self._speed(whole, prefix=", ")
         )
 
@@ -121,7 +119,7 @@ class ProgressBar(StepCallback):
         if line_due:
             self._line_at = self._refreshed_at
             self._recent.mark(step)
-            _LOG.info(
+            log.info(
                 "step %s of %s  %s", f"{step:,}", f"{self._total:,}", told, extra=console.BESIDE_BAR
             )
 

@@ -14,7 +14,7 @@ import numpy as np
 from trainer.callbacks import portrait
 from trainer.callbacks.background import Background
 from trainer.callbacks.base import StepCallback
-from trainer.callbacks.schedule import Due
+from trainer.callbacks.cadence import Due
 from trainer.config import Config
 from trainer.gan import sampling
 from trainer.run_folder import names

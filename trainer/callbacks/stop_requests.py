@@ -19,7 +19,7 @@ from typing import Any
 from trainer.console import duration
 from trainer.errors import CatganError, InterruptedRun, TerminatedRun
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -140,7 +140,7 @@ class StopRequests:
                 os.write(2, _SHOW_CURSOR if os.isatty(2) else b"")
                 os._exit(128 + number)
             if self._lets_finish:
-                _LOG.warning(
+                log.warning(
                     "%s: finishing this step and publishing a checkpoint; once more exits at once",
                     signal.Signals(number).name,
                 )

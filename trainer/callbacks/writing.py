@@ -13,6 +13,7 @@ import numpy as np
 
 from trainer import checkpoint
 from trainer.callbacks.base import StepCallback
+from trainer.callbacks.cadence import Cadence, Due, Schedule
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.data_wait import DataWait
 from trainer.callbacks.evaluating import Evaluating, Evaluator, Found, scalars
@@ -23,7 +24,6 @@ from trainer.callbacks.pace import TrainingClock
 from trainer.callbacks.progress_bar import ProgressBar
 from trainer.callbacks.run_record import RunProgress
 from trainer.callbacks.sampling import Sampling
-from trainer.callbacks.schedule import Cadence, Due, Schedule
 from trainer.callbacks.tensorboard import TensorBoard
 from trainer.config import Config
 from trainer.errors import CatganError
@@ -99,7 +99,7 @@ class Writing:
         due = self._due(start.schedule.checkpoint)
         secs = self._secs
         saving = Checkpointing(
-            self._store, due, start.meta, secs, nonfinite.check, self._handed_over
+            self._store, due, start.meta, secs, nonfinite.before_kept, self._handed_over
         )
         # In an eager run a person may sit in the debugger: no live bar around the prompt.
         bar = [] if start.eager else [ProgressBar(config, start.wait.secs)]

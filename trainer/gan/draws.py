@@ -1,4 +1,4 @@
-"""Random numbers inside a step, as a function of (seed, purpose, step, update).
+"""Random numbers inside a step, as a function of (seed, purpose, step, variant).
 
 Owns the draws of a training step (design: no generator state, nothing to
 save). Numbers are drawn in float32 for the whole global batch and then cut to
@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from trainer import seeds
 
-# Updates of one network within one step that can have draws of their own.
-_UPDATES_PER_STEP = 1024
+# Draws for one purpose of one step that can differ: a replayed step looks at more than one.
+_VARIANTS_PER_STEP = 1024
 # Bits of Philox (Salmon et al. 2011) are the same with and without XLA; the floating-point
 # numbers that TensorFlow makes of them are not, so these are made here.
 _ALGORITHM = "philox"
@@ -38,11 +38,11 @@ class Draws:
         self.count = global_batch if rows is None else len(rows)
 
     def normal(
-        self, purpose: str, step: tf.Tensor, shape: Sequence[int] = (), update: int = 0
+        self, purpose: str, step: tf.Tensor, shape: Sequence[int] = (), variant: int = 0
     ) -> tf.Tensor:
         """Standard normal float32 `[n, *shape]`."""
         # Box and Muller (1958); the first of each pair in (0, 1], where the logarithm is finite.
-        pairs = self._bits(purpose, step, [2, *shape], update)
+        pairs = self._bits(purpose, step, [2, *shape], variant)
         first, second = (tf.cast(_unit(bits), tf.float64) for bits in tf.unstack(pairs, axis=1))
         # In float64, where compilers' logarithms differ by less than the cast to float32 rounds.
         radius = tf.sqrt(-2.0 * tf.math.log(first + _ULP))
@@ -53,16 +53,16 @@ class Draws:
         purpose: str,
         step: tf.Tensor,
         shape: Sequence[int] = (),
-        update: int = 0,
+        variant: int = 0,
         low: float = 0.0,
     ) -> tf.Tensor:
         """Uniform float32 `[n, *shape]` in [low, 1)."""
-        return self._cut(low + (1.0 - low) * _unit(self._bits(purpose, step, shape, update)))
+        return self._cut(low + (1.0 - low) * _unit(self._bits(purpose, step, shape, variant)))
 
-    def _bits(self, purpose: str, step: tf.Tensor, shape: Sequence[int], update: int) -> tf.Tensor:
+    def _bits(self, purpose: str, step: tf.Tensor, shape: Sequence[int], variant: int) -> tf.Tensor:
         return tf.random.stateless_uniform(
             [self._global_batch, *shape],
-            seed=self._seed(purpose, step, update),
+            seed=self._seed(purpose, step, variant),
             minval=None,
             maxval=None,
             dtype=tf.uint32,
@@ -73,9 +73,9 @@ class Draws:
         # Last, because a logarithm's last bit depends on its place in the vector.
         return numbers if self._rows is None else tf.gather(numbers, self._rows)
 
-    def _seed(self, purpose: str, step: tf.Tensor, update: int) -> tf.Tensor:
+    def _seed(self, purpose: str, step: tf.Tensor, variant: int) -> tf.Tensor:
         key = tf.constant(seeds.purpose_key(self._run_seed, purpose), tf.int64)
-        return tf.stack([key, step * _UPDATES_PER_STEP + update])
+        return tf.stack([key, step * _VARIANTS_PER_STEP + variant])
 
 
 def mirrored(images: tf.Tensor, which: tf.Tensor) -> tf.Tensor:

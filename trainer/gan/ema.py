@@ -31,8 +31,16 @@ def decay(
     return tf.where(half_life > 0, tf.pow(tf.constant(0.5, tf.float64), exponent), 0.0)
 
 
-def update(averages: Sequence[tf.Variable], sources: Sequence[tf.Variable], beta: tf.Tensor):
-    """Moves each average towards its source; moving statistics alike."""
+def update(
+    averages: Sequence[tf.Variable], sources: Sequence[tf.Variable], beta: tf.Tensor
+) -> None:
+    """Moves each average towards its source; moving statistics alike.
+
+    Args:
+        averages: Of the averaged generator.
+        sources: Of the trained one, in the same order.
+        beta: Share of the old average that stays, float64 scalar in [0, 1], see `decay`.
+    """
     for average, source in zip(averages, sources, strict=True):
         old, new = tf.cast(beta, average.dtype), tf.cast(1.0 - beta, average.dtype)
         average.assign(old * average + new * source)

@@ -19,20 +19,20 @@ import tensorflow as tf
 
 from trainer.agreement import Agreement
 from trainer.config import Config
-from trainer.config.learning import LossSettings
 from trainer.distribution import WAITED, Distribution, ReplicaAdam
 from trainer.gan import ema, spectral
 from trainer.gan.adaptive import AdaptiveStrength
 from trainer.gan.augment import Augmentation
 from trainer.gan.draws import Draws
+from trainer.gan.figures import StepFigures
 from trainer.gan.halves import SIGNS, Halves, Logs
 from trainer.gan.inputs import Inputs, Rows
 from trainer.gan.loss_scale import LossScale
 from trainer.gan.parts import gradients_in_parts
 from trainer.gan.runner import SAID, StepRunner
-from trainer.gan.state import read_state, variables, write_state
+from trainer.gan.state import is_finite, read_state, variable_bytes, variables, write_state
+from trainer.gan.updates import Update
 from trainer.gan.values import Values, values_at
-from trainer.schedules import largest
 
 
 class GAN(keras.Model):
@@ -55,7 +55,7 @@ class GAN(keras.Model):
         last_figures: Figures of the last step, tensors on the device; see `train_step`.
         logs_to_fit: Whether `fit` is given these figures. It turns them into numbers after
             every call, which waits for the device; a worker has callbacks that ask less often.
-        first_nonfinite_step: Variable, int64: the first step whose losses were not finite, or -1.
+        figures: What steps told.
         adaptive: The strength of augmentation where it is adaptive, else None.
         steps_this_call: `step -> number of steps until the next boundary`.
         agreement: What ranks tell one another with every call of steps.
@@ -85,10 +85,7 @@ class GAN(keras.Model):
         self.steps_this_call: Callable[[int], int] = lambda step: 1
         half = config.precision == "float16"
         self.d_scale, self.g_scale = LossScale(half, "d"), LossScale(half, "g")
-        self._penalty_names = _penalty_names(config.loss)
-        zeros = [0.0] * len(self._penalty_names)
-        self.last_penalties = tf.Variable(zeros, trainable=False, name="last_penalties")
-        self.first_nonfinite_step = tf.Variable(-1, trainable=False, dtype=tf.int64)
+        self.figures = StepFigures(config.loss)
         self.augmentation = Augmentation(config.augment.kinds)
         self.adaptive = AdaptiveStrength(config) if config.augment.is_adaptive else None
         self.inputs = Inputs(
@@ -129,6 +126,8 @@ class GAN(keras.Model):
         super().compile(optimizer=None, run_eagerly=run_eagerly, jit_compile=False)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
+        self.update_generator = Update(generator_optimizer, self.g_scale, self.distribution)
+        self.update_discriminator = Update(discriminator_optimizer, self.d_scale, self.distribution)
         self._jit = jit and self.distribution.world_size == 1
         self._jit_between = jit and not run_eagerly and self.distribution.world_size > 1
 
@@ -152,12 +151,11 @@ class GAN(keras.Model):
 
     def runner(self) -> StepRunner:
         """Returns a new runner of this model's step."""
-        loss = self.config.loss
         return StepRunner(
             self.distribution,
             self.train_step,
             self.agreement,
-            penalty_every_steps=loss.penalty_every_steps if loss.has_penalty else 0,
+            penalty_every_steps=self.config.loss.due_every_steps,
             jit=self._jit,
             eager=self.run_eagerly,
         )
@@ -203,7 +201,7 @@ class GAN(keras.Model):
         if self.adaptive:
             logs |= self.adaptive.update(logs.pop(SIGNS), step)
         self._average(step, values)
-        return self._figures(logs, step)
+        return self.figures.of(logs, step)
 
     def _discriminator_alone(
         self, real_images, latents, rows: Rows, values: Values, with_penalty: bool
@@ -214,7 +212,7 @@ class GAN(keras.Model):
             fake_images = self._between(lambda z: self.generator(z, training=True), latents)
         half = partial(self.halves.discriminator_half, with_penalty=with_penalty)
         gradients, logs = self._between(half, real_images, fake_images, rows, values)
-        return self._update_d(gradients, logs, values)
+        return self.update_discriminator(gradients, logs, values.discriminator_rate)
 
     def _step_at_once(
         self, real_images, latents, rows: Rows, values: Values, with_penalty: bool, say: Logs
@@ -245,11 +243,11 @@ class GAN(keras.Model):
         else:
             half = partial(self.halves.discriminator_half, with_penalty=with_penalty)
             gradients, logs = self._between(half, *seen)
-        logs = self._update_d(gradients, logs | say, values)
+        logs = self.update_discriminator(gradients, logs | say, values.discriminator_rate)
         if self.config.training.update == "alternating":
             at_fake, g_logs = self._between(self.halves.generator_half, *seen)
         gradients = tape.gradient(fake_images, weights, output_gradients=at_fake)
-        return logs | self._update_g(gradients, g_logs, values)
+        return logs | self.update_generator(gradients, g_logs, values.generator_rate)
 
     def _step_in_parts(
         self, real_images, latents, rows: Rows, values: Values, with_penalty: bool, say: Logs
@@ -280,42 +278,17 @@ class GAN(keras.Model):
 
         if self.config.training.update == "alternating":
             gradients, logs = summed(discriminator_part)
-            logs = self._update_d(gradients, logs | say, values)
+            logs = self.update_discriminator(gradients, logs | say, values.discriminator_rate)
             gradients, g_logs = summed(generator_part)
-            return logs | self._update_g(gradients, g_logs, values)
+            return logs | self.update_generator(gradients, g_logs, values.generator_rate)
         g_gradients, g_logs = summed(generator_part)
         gradients, logs = summed(discriminator_part)
-        logs = self._update_d(gradients, logs | say, values)
-        return logs | self._update_g(g_gradients, g_logs, values)
+        logs = self.update_discriminator(gradients, logs | say, values.discriminator_rate)
+        return logs | self.update_generator(g_gradients, g_logs, values.generator_rate)
 
     def _between(self, part: Callable, *tensors: Any) -> Any:
         """Runs what needs no other worker, compiled if asked for."""
         return (tf.function(part, jit_compile=True) if self._jit_between else part)(*tensors)
-
-    def _update_d(self, gradients, logs: Logs, values: Values) -> Logs:
-        rate = values.discriminator_rate
-        return self._update(self.discriminator_optimizer, self.d_scale, gradients, logs, rate)
-
-    def _update_g(self, gradients, logs: Logs, values: Values) -> Logs:
-        rate = values.generator_rate
-        return self._update(self.generator_optimizer, self.g_scale, gradients, logs, rate)
-
-    def _update(
-        self, optimizer: ReplicaAdam, scale: LossScale, gradients, logs: Logs, rate: Any = None
-    ) -> Logs:
-        gradients, logs = self.distribution.sum_with_logs(gradients, logs, optimizer.name)
-        gradients = [scale.unscale(gradient) for gradient in gradients]
-        with optimizer.at_rate(rate):
-            self._apply(optimizer, scale, gradients)
-        return logs
-
-    def _apply(self, optimizer: ReplicaAdam, scale: LossScale, gradients) -> None:
-        if not scale.enabled:
-            optimizer.apply(gradients)
-            return
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-        optimizer.apply_where(finite, gradients)
-        scale.update(finite)
 
     def _average(self, step: tf.Tensor, values: Values) -> None:
         training = self.config.training
@@ -329,22 +302,15 @@ class GAN(keras.Model):
             beta,
         )
 
-    def _figures(self, logs: Logs, step: tf.Tensor) -> Logs:
-        losses = tf.stack([logs["d_loss"], logs["g_loss"]])
-        first = self.first_nonfinite_step
-        bad = (first < 0) & ~tf.reduce_all(tf.math.is_finite(losses))
-        first.assign(tf.where(bad, step + 1, first))
-        if any(name in logs for name in self._penalty_names):
-            zero = tf.zeros((), losses.dtype)
-            penalties = [logs.pop(name, zero) for name in self._penalty_names]
-            self.last_penalties.assign(tf.cast(tf.stack(penalties), tf.float32))
-        last = dict(zip(self._penalty_names, tf.unstack(self.last_penalties), strict=True))
-        return {name: tf.cast(value, tf.float32) for name, value in logs.items()} | last
-
     @property
     def state_bytes(self) -> int:
         """Bytes of everything that a checkpoint holds."""
-        return sum(v.numpy().nbytes for v in variables(self).values())
+        return sum(map(variable_bytes, variables(self).values()))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every number that a checkpoint would hold is finite; waits for the device."""
+        return is_finite(self)
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns host copies of everything a checkpoint holds, see `trainer.gan.state`."""
@@ -354,9 +320,3 @@ class GAN(keras.Model):
         """Puts a checkpoint's arrays back; `step` steps are then finished."""
         write_state(self, state)
         self.step = step
-
-
-def _penalty_names(loss: LossSettings) -> list[str]:
-    """Returns the figures of the penalties, in the order of the checkpoint's tensor."""
-    between = ["gradient_penalty"] if largest(loss.gradient_penalty_weight) > 0 else []
-    return ["r1_penalty", "r2_penalty", *between]

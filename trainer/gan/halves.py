@@ -2,8 +2,8 @@
 
 Owns what each network's loss is and how it is differentiated; mirror images of
 each other. Applies nothing: `trainer.gan.gan` sums the gradients over replicas
-and updates. All losses are sums over this worker's rows divided by the global
-batch, so that adding workers' gradients gives the batch's.
+and updates. All losses are sums over this worker's rows divided by the rows of
+the update over all workers, so that adding workers' gradients gives the batch's.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Adversarial losses and gradient penalties, row by row.
 
 Pure functions of logits `[n, 1]` (float32 or float64): each returns one number
-a row, `[n]`. Sums over rows, and the division by the *global* batch, belong
+a row, `[n]`. Sums over rows, and the division by all rows of the update, belong
 to the step, which makes uneven shares of a batch exact.
 
 In the formulas C is the discriminator's logit, r a real and f a generated
@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from trainer.config.learning import LossSettings
 
-# A sum over rows, which the step takes over all workers, to the mean of the global batch.
+# Rows of this worker to the mean over those of all workers.
 Mean = Callable[[tf.Tensor], tf.Tensor]
-Rows = tuple[tf.Tensor, tf.Tensor]
+LossRows = tuple[tf.Tensor, tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Loss:
         averages: Whether `mean` is called: logits `[n]` to their mean over the global batch.
     """
 
-    discriminator: Callable[[tf.Tensor, tf.Tensor, Mean], Rows]
+    discriminator: Callable[[tf.Tensor, tf.Tensor, Mean], LossRows]
     generator: Callable[[tf.Tensor, tf.Tensor, Mean], tf.Tensor]
     relative: bool = False
     averages: bool = False
@@ -64,12 +64,14 @@ def _non_saturating(smoothing: float) -> Loss:
     return Loss(discriminator, lambda _, fake_logits, __: tf.nn.softplus(-_flat(fake_logits)))
 
 
-def _hinge_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> Rows:
+def _hinge_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> LossRows:
     """max(0, 1 - C(r)) + max(0, 1 + C(f)) (Lim and Ye 2017; Miyato et al. 2018, eq. 16)."""
     return tf.nn.relu(1.0 - _flat(real_logits)), tf.nn.relu(1.0 + _flat(fake_logits))
 
 
-def _least_squares_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> Rows:
+def _least_squares_discriminator(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean
+) -> LossRows:
     """(C(r) - 1)^2 / 2 + C(f)^2 / 2 (Mao et al. 2017, eq. 9)."""
     return 0.5 * tf.square(_flat(real_logits) - 1.0), 0.5 * tf.square(_flat(fake_logits))
 
@@ -79,7 +81,7 @@ def _least_squares_generator(_: tf.Tensor, fake_logits: tf.Tensor, __: Mean) -> 
     return 0.5 * tf.square(_flat(fake_logits) - 1.0)
 
 
-def _wasserstein_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> Rows:
+def _wasserstein_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> LossRows:
     """C(f) - C(r) (Arjovsky et al. 2017, eq. 3); wants a penalty or spectral norm beside it."""
     return -_flat(real_logits), _flat(fake_logits)
 
@@ -89,7 +91,7 @@ def _critic_generator(_: tf.Tensor, fake_logits: tf.Tensor, __: Mean) -> tf.Tens
     return -_flat(fake_logits)
 
 
-def _average_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, mean: Mean) -> Rows:
+def _average_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, mean: Mean) -> LossRows:
     """(C(r) - E C(f) - 1)^2 + (C(f) - E C(r) + 1)^2: RaLSGAN (Jolicoeur-Martineau 2018, app. B)."""
     real, fake = _flat(real_logits), _flat(fake_logits)
     return tf.square(real - mean(fake) - 1.0), tf.square(fake - mean(real) + 1.0)
@@ -101,7 +103,7 @@ def _average_generator(real_logits: tf.Tensor, fake_logits: tf.Tensor, mean: Mea
     return fake_rows + real_rows
 
 
-def _pairing_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> Rows:
+def _pairing_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> LossRows:
     """log(1 + exp(C(f) - C(r))), row by row (Jolicoeur-Martineau 2018; R3GAN, eq. 2)."""
     rows = tf.nn.softplus(_flat(fake_logits) - _flat(real_logits))
     return rows, tf.zeros_like(rows)

@@ -35,7 +35,7 @@ def jit_is_faster(config: Config) -> bool:
 
 
 def step_secs(config: Config, *, jit: bool) -> float:
-    """Returns the median time of a step without penalties, in seconds."""
+    """Returns the median time of a step in seconds, one without penalties if there are such."""
     gan = build_gan(config, jit=jit)
     runner = gan.runner()
     size, batch = config.dataset.size_px, config.training.global_batch

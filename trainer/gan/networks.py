@@ -63,19 +63,19 @@ def build_discriminator(settings: ModelSettings, size_px: int, **options) -> ker
     return keras.Model(pictures, body(build, pictures, size_px), name="discriminator")
 
 
-def dcgan_channels(settings: ModelSettings, size_px: int) -> list[int]:
+def _dcgan_channels(settings: ModelSettings, size_px: int) -> list[int]:
     """Returns the discriminator's widths from half the picture's size inwards."""
     return halved_widths(settings, size_px // 2)
 
 
 def _dcgan_generator(build: Builder, x, size_px: int):
     settings = build.settings
-    widths = dcgan_channels(settings, size_px)[::-1]
+    widths = _dcgan_channels(settings, size_px)[::-1]
     normed = settings.generator_norm == "batch"
     kernel = build.normal("project", he_stddev(settings.latent_dim))
     x = build.grid(x, BASE_PX, widths[0], kernel)
     side = BASE_PX
-    for width, out in zip(widths, [*widths[1:], 3], strict=True):
+    for width, out in zip(widths, [*widths[1:], None], strict=True):
         if normed:
             x = build.batch_norm(x, f"norm{side}", settings.generator_norm_momentum)
         x = build.leaky(x, f"leaky{side}")
@@ -84,15 +84,16 @@ def _dcgan_generator(build: Builder, x, size_px: int):
     return build.pictures(x, "pictures")
 
 
-def _upsample(build: Builder, x, width: int, out: int, name: str):
+def _upsample(build: Builder, x, width: int, out: int | None, name: str):
+    """Doubles the side; `out` channels, None: the picture's."""
     if build.settings.upsampling == "low_pass":
         return _upsample_smoothly(build, x, width, out, name)
     # At stride 2 each output pixel of a 4x4 kernel sums over 2x2 input pixels.
     fan_in = 4 * width
-    stddev = he_stddev(fan_in) if out != 3 else math.sqrt(1.0 / fan_in)
-    kind = PictureConv2DTranspose if build.quick and out == 3 else layers.Conv2DTranspose
+    stddev = he_stddev(fan_in) if out else math.sqrt(1.0 / fan_in)
+    kind = layers.Conv2DTranspose if out or not build.quick else PictureConv2DTranspose
     return kind(
-        out,
+        out or 3,
         4,
         strides=2,
         padding="same",
@@ -102,11 +103,11 @@ def _upsample(build: Builder, x, width: int, out: int, name: str):
     )(x)
 
 
-def _upsample_smoothly(build: Builder, x, width: int, out: int, name: str):
+def _upsample_smoothly(build: Builder, x, width: int, out: int | None, name: str):
     # Of independent numbers a mean of one, two, two or four is left: 9/16 of their variance.
     fan_in = 9 * width * 9 / 16
     x = build.doubled(x, f"{name}_double")
-    if out == 3:
+    if not out:
         return build.to_picture(x, 3, name, math.sqrt(1.0 / fan_in))
     return layers.Conv2D(
         out,
@@ -121,9 +122,10 @@ def _upsample_smoothly(build: Builder, x, width: int, out: int, name: str):
 def _dcgan_discriminator(build: Builder, x, size_px: int):
     settings = build.settings
     side, fan = size_px, 3
-    for width in dcgan_channels(settings, size_px):
+    for width in _dcgan_channels(settings, size_px):
+        is_first = side == size_px
         side //= 2
-        kind = build.picture_convolution if fan == 3 else build.convolution
+        kind = build.picture_convolution if is_first else build.convolution
         x = kind(
             width,
             4,
@@ -134,7 +136,7 @@ def _dcgan_discriminator(build: Builder, x, size_px: int):
             name=build.name(f"down{side}"),
         )(x)
         # The first layer has none, as in DCGAN (Radford et al. 2016).
-        if settings.discriminator_norm == "batch" and fan != 3:
+        if settings.discriminator_norm == "batch" and not is_first:
             x = build.batch_norm(x, f"norm{side}", 0.99)
         x = build.leaky(x, f"leaky{side}")
         fan = width
@@ -150,13 +152,14 @@ def _seed2018_generator(build: Builder, x, size_px: int):
         x = _seed2018_up(build, x, width // 2**index, 2, f"up{index}")
         x = build.batch_norm(x, f"norm{index}", settings.generator_norm_momentum)
         x = build.leaky(x, f"leaky{index}")
-    return build.pictures(_seed2018_up(build, x, 3, 1, "out"), "pictures")
+    return build.pictures(_seed2018_up(build, x, None, 1, "out"), "pictures")
 
 
-def _seed2018_up(build: Builder, x, width: int, stride: int, name: str):
-    kind = PictureConv2DTranspose if build.quick and width == 3 else layers.Conv2DTranspose
+def _seed2018_up(build: Builder, x, width: int | None, stride: int, name: str):
+    """`width` channels, None: the picture's."""
+    kind = layers.Conv2DTranspose if width or not build.quick else PictureConv2DTranspose
     return kind(
-        width,
+        width or 3,
         5,
         strides=stride,
         padding="same",

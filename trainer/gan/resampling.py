@@ -1,59 +1,57 @@
-"""Moving pixels: shifts by whole pixels and affine maps, exact in their derivatives.
+"""Moving pixels: shifts by whole pixels and affine maps, and their transposed maps.
 
-Owns where each pixel of a transformed picture comes from. Pictures are moved
-linearly, so that a gradient is moved by the transposed map, to any order.
+Owns where each pixel of a transformed picture comes from. All maps are linear in the pictures;
+who differentiates them is `trainer.gan.augment`.
 """
 
-from functools import partial
+from typing import NamedTuple
 
 import tensorflow as tf
 
 
-def shifted(images: tf.Tensor, moves: tf.Tensor, most: int) -> tf.Tensor:
+def shifted(images: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
     """Moves each picture by whole pixels; what comes in from outside is zero.
+
+    The transposed map is that of `-moves`.
 
     Args:
         images: Float `[n, H, W, C]`.
-        moves: int32 `[n, 2]`, down and to the right, each from `-most` to `most`.
-        most: Pixels.
+        moves: int32 `[n, 2]`, down and to the right.
+    """
+    count, height, width, channels = images.shape
+    down, right = (
+        tf.range(side)[None] - moves[:, axis, None] for axis, side in enumerate((height, width))
+    )
+    within = ((down >= 0) & (down < height))[:, :, None] & ((right >= 0) & (right < width))[:, None]
+    down, right = tf.clip_by_value(down, 0, height - 1), tf.clip_by_value(right, 0, width - 1)
+    index = tf.reshape(down[:, :, None] * width + right[:, None], [count, -1])
+    moved = tf.gather(tf.reshape(images, [count, -1, channels]), index, batch_dims=1)
+    return tf.where(within[..., None], tf.reshape(moved, images.shape), tf.zeros((), images.dtype))
+
+
+class Taps(NamedTuple):
+    """Where each pixel comes from.
+
+    Attributes:
+        index: int32 `[n, 4, HH]`, the four pixels of its own picture, line by line.
+        shares: Float `[n, 4, HH]`, their weights.
     """
 
-    @tf.custom_gradient
-    def move(pictures: tf.Tensor):
-        # A picture is moved back by the transposed map.
-        return _windows(pictures, most - moves, most), lambda up: shifted(up, -moves, most)
-
-    return move(images)
+    index: tf.Tensor
+    shares: tf.Tensor
 
 
-def _windows(images: tf.Tensor, begins: tf.Tensor, around: int) -> tf.Tensor:
-    """The window of each picture's own size that begins at `begins` `[n, 2]` of the padded one."""
-    count, height, width, channels = images.shape
-    padded = tf.pad(images, [[0, 0], [around, around], [around, around], [0, 0]])
-    line = width + 2 * around
-    inner = line * tf.range(height)[:, None] + tf.range(width)
-    index = (line * begins[:, 0] + begins[:, 1])[:, None] + tf.reshape(inner, [-1])
-    flat = tf.reshape(padded, [count, -1, channels])
-    return tf.reshape(tf.gather(flat, index, batch_dims=1), images.shape)
-
-
-def sampled(images: tf.Tensor, matrix: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
-    """Maps each picture about its middle, bilinearly, mirrored at the borders.
+def taps(side: int, matrix: tf.Tensor, moves: tf.Tensor) -> Taps:
+    """An affine map about the middle of a square picture, bilinear, mirrored at the borders.
 
     The pixel at place p, counted from the middle, comes from `matrix @ (p - moves)`.
 
     Args:
-        images: Float `[n, H, H, C]`.
+        side: Pixels.
         matrix: `[n, 2, 2]`, rows for down and to the right; float32 or float64, whatever the
             pictures are: half precision cannot tell neighbouring pixels apart.
         moves: `[n, 2]`, pixels, in the same precision.
     """
-    index, shares = _taps(images.shape[1], matrix, moves)
-    return _gathered(images, index, tf.cast(shares, images.dtype))
-
-
-def _taps(side: int, matrix: tf.Tensor, moves: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The four pixels that each one comes from, int32 `[n, 4, HH]`, and their shares."""
     from_middle = tf.range(side, dtype=matrix.dtype) - (side - 1) / 2
     down, right = (from_middle - moves[:, axis, None] for axis in (0, 1))
     corners, beyond = [], []
@@ -69,50 +67,7 @@ def _taps(side: int, matrix: tf.Tensor, moves: tf.Tensor) -> tuple[tf.Tensor, tf
     shares = tf.stack([above * here, above * beside, below * here, below * beside], 1)
     index = tf.stack([first, first + 1, first + side, first + side + 1], 1)
     flat = [first.shape[0], 4, side * side]
-    return tf.reshape(index, flat), tf.reshape(shares, flat)
-
-
-def _gathered(images: tf.Tensor, index: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-    """Each pixel as the sum of its `shares` of the pixels at `index`, both `[n, 4, HW]`."""
-    count, height, width, channels = images.shape
-
-    @tf.custom_gradient
-    def gather(pictures: tf.Tensor):
-        begins = height * width * tf.range(count)[:, None, None]
-        taps = tf.gather(tf.reshape(pictures, [-1, channels]), begins + index)
-        summed = tf.reduce_sum(shares[..., None] * taps, axis=1)
-        back = partial(_scattered, index=index, shares=shares)
-        return tf.reshape(summed, pictures.shape), back
-
-    return gather(images)
-
-
-def _scattered(images: tf.Tensor, index: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-    """The transposed map of `_gathered`: adds `shares` of each pixel to those at `index`."""
-    count, height, width, channels = images.shape
-
-    @tf.custom_gradient
-    def scatter(pictures: tf.Tensor):
-        planes = tf.transpose(tf.reshape(pictures, [count, -1, channels]), [0, 2, 1])
-        parts = tf.reshape(planes[:, :, None] * shares[:, None], [count * channels, -1])
-        places = tf.reshape(tf.repeat(index[:, None], channels, 1), [count * channels, -1])
-        planes = tf.reshape(_sums(parts, places, height * width), [count, channels, -1])
-        summed = tf.reshape(tf.transpose(planes, [0, 2, 1]), pictures.shape)
-        return summed, partial(_gathered, index=index, shares=shares)
-
-    return scatter(images)
-
-
-def _sums(parts: tf.Tensor, places: tf.Tensor, size: int) -> tf.Tensor:
-    """`[rows, size]`: in each row the sums of the `parts` that have the same of `places`."""
-    if tf.config.get_visible_devices("GPU"):
-        rows = parts.shape[0]
-        flat = tf.reshape(places + size * tf.range(rows)[:, None], [-1])
-        return tf.math.unsorted_segment_sum(tf.reshape(parts, [-1]), flat, rows * size)
-    # On a CPU a fifth of the time of a segment sum; it knows no half precision.
-    weights = tf.cast(parts, tf.float64 if parts.dtype == tf.float64 else tf.float32)
-    sums = tf.raw_ops.DenseBincount(input=places, size=size, weights=weights)
-    return tf.cast(sums, parts.dtype)
+    return Taps(tf.reshape(index, flat), tf.reshape(shares, flat))
 
 
 def _mirrored(places: tf.Tensor, side: int) -> tf.Tensor:
@@ -120,3 +75,29 @@ def _mirrored(places: tf.Tensor, side: int) -> tf.Tensor:
     along = tf.math.floormod(places + 0.5, 2.0 * side)
     folded = side - tf.abs(side - along) - 0.5
     return tf.clip_by_value(folded, 0.0, side - 1.0)
+
+
+def gathered(images: tf.Tensor, tapped: Taps) -> tf.Tensor:
+    """Each pixel of `[n, H, H, C]` as the sum of its shares of the pixels it comes from."""
+    count, side, _, channels = images.shape
+    pixels = tf.reshape(tf.cast(images, tapped.shares.dtype), [-1, channels])
+    index = _in_the_batch(tapped.index, side)
+    # Tap by tap, so that four pictures never stand in memory side by side.
+    parts = [tapped.shares[:, tap, :, None] * tf.gather(pixels, index[:, tap]) for tap in range(4)]
+    summed = (parts[0] + parts[1]) + (parts[2] + parts[3])
+    return tf.cast(tf.reshape(summed, [count, side, side, channels]), images.dtype)
+
+
+def scattered(images: tf.Tensor, tapped: Taps) -> tf.Tensor:
+    """The transposed map of `gathered`: gives each pixel's shares to those it comes from."""
+    count, side, _, channels = images.shape
+    pixels = tf.reshape(tf.cast(images, tapped.shares.dtype), [count, 1, -1, channels])
+    parts = tf.reshape(pixels * tapped.shares[..., None], [-1, channels])
+    places = tf.reshape(_in_the_batch(tapped.index, side), [-1])
+    summed = tf.math.unsorted_segment_sum(parts, places, count * side * side)
+    return tf.cast(tf.reshape(summed, images.shape), images.dtype)
+
+
+def _in_the_batch(index: tf.Tensor, side: int) -> tf.Tensor:
+    """Pixels of each picture as pixels of all pictures, line by line."""
+    return index + side * side * tf.range(index.shape[0])[:, None, None]

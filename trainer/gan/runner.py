@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from trainer.agreement import Agreement
 from trainer.distribution import WAITED, Distribution
+from trainer.progress import stretches
 
 Logs = dict[str, tf.Tensor]
 
@@ -60,16 +61,13 @@ class StepRunner:
 
     def penalty_due(self, step: int) -> bool:
         """Says whether the step that follows `step` finished steps has a penalty."""
-        return bool(self._penalty_every_steps) and step % self._penalty_every_steps == 0
+        return next(stretches(step, step + 1, self._penalty_every_steps))[1]
 
     def run(self, iterator: Any, step: int, count: int) -> Logs:
         """Runs `count` steps, `step` being finished, and returns the figures of the last."""
         said, waits = self._said(), []
         self._busy.begin()
-        end = step + count
-        while step < end:
-            due = self.penalty_due(step)
-            alike = self._steps_alike(step, end)
+        for alike, due in stretches(step, step + count, self._penalty_every_steps):
             first = tf.constant(step, tf.int64)
             if alike == 1:
                 logs = self._one[due](self._busy.fetched(iterator), first, *said)
@@ -88,12 +86,6 @@ class StepRunner:
             return ()
         with tf.device("CPU:0"):
             return (tf.constant(self._agreement.said),)
-
-    def _steps_alike(self, step: int, end: int) -> int:
-        every = self._penalty_every_steps
-        if every in (0, 1):
-            return end - step
-        return 1 if step % every == 0 else min(end - step, every - step % every)
 
 
 class _BusyTime:

@@ -4,11 +4,13 @@ Owns the names of tensors (design C5). Names come from layer names, which are
 part of the format, never from counters that drift between processes.
 """
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from trainer.errors import CheckpointError
 
@@ -48,11 +50,22 @@ def variables(gan: "GAN") -> dict[str, Any]:
     named |= _optimizer_variables(
         gan.discriminator_optimizer, gan.discriminator, "discriminator_optimizer"
     )
-    named["adaptive/last_penalties"] = gan.last_penalties
+    named["adaptive/last_penalties"] = gan.figures.last_penalties
     for name, scale in (("d", gan.d_scale), ("g", gan.g_scale)):
         named[f"adaptive/{name}_loss_scale"] = scale.value
         named[f"adaptive/{name}_loss_scale_good_steps"] = scale.good_steps
     return named | (gan.adaptive.variables() if gan.adaptive else {})
+
+
+def variable_bytes(variable: Any) -> int:
+    """Bytes of a variable's numbers, from its shape: nothing is copied from the device."""
+    return math.prod(variable.shape) * _dtype(variable).itemsize
+
+
+def is_finite(gan: "GAN") -> bool:
+    """Whether the state has no NaN and no infinity."""
+    floats = [v for v in variables(gan).values() if _dtype(v).kind == "f"]
+    return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in floats]))
 
 
 def read_state(gan: "GAN") -> dict[str, np.ndarray]:
@@ -102,8 +115,10 @@ def _assign(named: dict[str, Any], state: dict[str, np.ndarray]) -> None:
             remedy="resume the run from its own address, without changing `model`",
         )
     for name, variable in named.items():
-        variable.assign(
-            state[name].astype(
-                variable.dtype if isinstance(variable.dtype, str) else variable.dtype.as_numpy_dtype
-            )
-        )
+        variable.assign(state[name].astype(_dtype(variable)))
+
+
+def _dtype(variable: Any) -> np.dtype:
+    """Keras' variables name theirs, TensorFlow's have an object."""
+    dtype = variable.dtype
+    return np.dtype(dtype if isinstance(dtype, str) else dtype.as_numpy_dtype)

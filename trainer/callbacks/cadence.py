@@ -83,11 +83,6 @@ class Schedule:
         nexts = (c.next_after(step) for c in (self.checkpoint, self.samples, self.metrics))
         return min([self.total_steps, *(n for n in nexts if n is not None)])
 
-    def is_boundary(self, step: int) -> bool:
-        """Returns whether anything is due at `step` by steps."""
-        cadences = (self.checkpoint, self.samples, self.metrics)
-        return step >= self.total_steps or any(cadence.due(step) for cadence in cadences)
-
 
 @dataclass
 class Due:

@@ -1,0 +1,34 @@
+"""Every config of the covering on two workers of uneven shares: the run of one (C4)."""
+
+import pytest
+
+from tests.pairs import MOST_ROWS, covering_rows, words
+from tests.worlds import Worlds, assert_same_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+# Rows share processes: starting one takes longer than training a row.
+TOGETHER = 4
+
+
+def cases():
+    return {
+        str(number): [*words(row), "precision=float64"]
+        for number, row in enumerate(covering_rows()[0])
+    }
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    return Worlds(tmp_path_factory.mktemp("worlds"), cases())
+
+
+@pytest.mark.parametrize("number", range(MOST_ROWS))
+def test_two_workers_equal_one(worlds, number):
+    names = list(cases())
+    if number >= len(names):
+        pytest.skip(f"{len(names)} rows cover all")
+    first = number // TOGETHER * TOGETHER
+    together = names[first : first + TOGETHER]
+    alone, both = worlds(1, together), worlds(2, together)
+    assert_same_run(alone[str(number)][0], both[str(number)])
