@@ -19,15 +19,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = ["tests.fakes.fixtures"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+PICTURES = Path(os.environ.get("CATGAN_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+"""Real pictures, which are no part of the repository."""
+SHARED = PICTURES.parent
+"""What tests of `infra/` hold their files against lies in folders beside the pictures."""
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real pictures kept beside the checkout; tests that want them skip without."""
-    folder = Path(os.environ.get("CATGAN_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real pictures at {folder}; set CATGAN_SHARED_DATA")
-    return folder
+    """Real pictures; tests that want them skip without."""
+    if not PICTURES.is_dir():
+        pytest.skip(f"no real pictures at {PICTURES}; set CATGAN_SHARED_DATA")
+    return PICTURES
 
 
 @pytest.fixture

@@ -43,7 +43,6 @@ RANKS = {
     "checkpoint": 4,
     "callbacks": 5,
     "worker": 6,
-    "debugging": 6,
     "drawing": 6,
     "inspection": 6,
     "outliers": 6,
@@ -129,6 +128,11 @@ def test_imports_point_down(name):
     families = {name.split(".")[0], *(other.split(".")[0] for other in _ours(MODULES[name]))}
     if name.split(".")[0] in ("data", "gan"):
         assert not {"data", "gan"} <= families, f"{name}: data and gan never import each other"
+
+
+def test_every_name_in_the_lists_is_there():
+    """One that is gone would hide that what came in its place has no rank."""
+    assert [name for name in (*RANKS, *HEAVY_FREE) if name not in MODULES] == []
 
 
 def test_no_circles_inside_a_folder():

@@ -25,7 +25,7 @@ resource "google_storage_bucket" "runs" {
     }
   }
 
-  # run.json is written anew every 10 s while a run goes on.
+  # run.json is written anew every 5 s by rank 0, and every 10 s by the driver, while a run goes on.
   lifecycle_rule {
     action {
       type = "Delete"

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from benchmarks import scale, scale_page
+from benchmarks import scale, scale_limits, scale_page
 from benchmarks.scale import Model, Scenario
 
 SMALL = Model("small", (10_000_000, 20_000_000), 100_000_000)
@@ -47,7 +47,7 @@ def test_a_shard_of_a_manifest():
 
 
 def test_the_fullest_comes_first():
-    found = scale_page.limits(Scenario(), [SMALL], 1_250_000)
+    found = scale_limits.limits(Scenario(), [SMALL], 1_250_000)
     loads = [limit.load for limit in found]
     assert loads == sorted(loads, reverse=True)
     assert all(load > 0 for load in loads)
@@ -55,7 +55,7 @@ def test_the_fullest_comes_first():
 
 def test_one_worker_on_a_small_set_breaks_nowhere():
     alone = Scenario(workers=1, nodes=1, dataset_tb=0.001)
-    found = scale_page.limits(alone, [SMALL], scale.shard_count(1e9))
+    found = scale_limits.limits(alone, [SMALL], scale.shard_count(1e9))
     assert max(limit.load for limit in found if "downloads" not in limit.what) < 1
 
 

@@ -2,21 +2,26 @@
 
 import json
 import re
+import shlex
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.cli.bad_input import flip
 from tests.fakes import stored_objects
 from trainer import config as configs
 from trainer import storage
+from trainer.cli import doctor
+from trainer.cli.prepare import prepare as prepare_command
 from trainer.data.options import PrepareOptions
 from trainer.data.prepare import prepare
 from trainer.errors import ClusterError
 from trainer.launch import doctor_cluster, doctor_storage, doctor_trial
-from trainer.launch.ray_package import Mark
+from trainer.launch.ray_package import Mark, training_mark
 
 CONFIG = """
 dataset: {size_px: 32, val_fraction: 0, address: ADDRESS}
@@ -101,9 +106,7 @@ def lacks_a_shard(config, pictures, tmp_path):
 def has_a_flipped_bit(config, pictures, tmp_path):
     there = copied(pictures, str(tmp_path / "flipped"))
     shard = sorted((tmp_path / "flipped").glob("train-*"))[0]
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
+    flip(shard, shard.stat().st_size // 2)
     return (f"dataset.address={there.address}",), 3, "is damaged", "prepare"
 
 
@@ -147,6 +150,25 @@ def test_a_broken_set_up_is_told(catgan, config, pictures, tmp_path, broken):
     # A piece of a run that cannot work is not tried.
     assert ended.answer["findings"][-1]["told"].startswith("was not tried")
     assert ended.answer["figures"] == {}
+
+
+def test_a_data_set_to_come_is_prepared_as_the_first_start_would(tmp_path):
+    wish = {"size_px": 32, "crop": "face", "encoding": "jpeg", "val_fraction": 0.25}
+    place = {"source": "my cats", "address": f"{tmp_path}/not there"}
+    keys = [f"dataset.{key}={value}" for key, value in (wish | place).items()]
+    config = configs.from_text(CONFIG.replace("ADDRESS", "nowhere"), keys, name="small")
+    (found,) = doctor_storage.dataset(config)
+    words = shlex.split(found.remedy.partition("catgan ")[2])
+    given = prepare_command.make_context("prepare", words[1:]).params
+    assert (words[0], given["source"], given["dataset"]) == ("prepare", *place.values())
+    assert {key: given[key] for key in wish} == wish
+
+
+def test_an_examination_that_told_nothing_says_where_its_log_is():
+    fate = SimpleNamespace(exit_code=1, job=SimpleNamespace(id="job 1", message="it fell"))
+    with pytest.raises(ClusterError) as raised:
+        doctor._read("", fate, "http://head:8265")
+    assert "catgan logs 'job 1' --address http://head:8265" in raised.value.remedy
 
 
 def test_a_bucket_that_may_not_be_written(catgan, config, bucket, tmp_path):
@@ -242,7 +264,7 @@ def test_another_program_on_a_node():
     from trainer.launch.ray_cluster import connected
 
     with connected("local", cpus=1):
-        own = list(doctor_cluster.versions(doctor_cluster.expected_mark()))
+        own = list(doctor_cluster.versions(training_mark()))
         other = list(doctor_cluster.versions(Mark("9.9", "0" * 64, ())))
     assert [finding.state for finding in own] == ["ok"]
     assert [finding.state for finding in other] == ["failure"]

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from tests.cli.bad_input import flip
+
 
 @pytest.fixture
 def copied(trained, tmp_path):
@@ -12,13 +14,6 @@ def copied(trained, tmp_path):
     for name in ("runs", "datasets"):
         shutil.copytree(trained / name, tmp_path / name)
     return tmp_path
-
-
-def flip(path, at=-100):
-    """Flips one bit of a file."""
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(bytes(data))
 
 
 def part_of(folder, step):

@@ -135,14 +135,26 @@ def test_usage_errors_exit_2_and_name_what_was_meant(catgan, arguments, part):
         (errors.CheckpointError, 5),
         (errors.ClusterError, 6),
         (errors.TrainingError, 7),
-        (errors.InterruptedRun, 130),
-        (errors.TerminatedRun, 143),
     ],
 )
 def test_our_errors_become_text_and_their_code(raising, kind, code):
     ended = raising(kind("it broke at 7", expected="8", remedy="turn it"))
     assert (ended.code, ended.out) == (code, "")
     assert ended.err == "error: it broke at 7\n  expected: 8\n  do: turn it\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(errors.InterruptedRun, 130), (errors.TerminatedRun, 143)]
+)
+def test_an_end_that_was_asked_for_is_no_error(raising, kind, code):
+    """Whatever its first word is."""
+    ended = raising(kind("left at 7", remedy="go on"))
+    assert (ended.code, ended.out, ended.err) == (code, "", "left at 7\n  do: go on\n")
+
+
+def test_an_error_is_one_though_it_begins_as_an_interrupt(raising):
+    ended = raising(errors.StorageError("interrupted by the server"))
+    assert (ended.code, ended.err) == (4, "error: interrupted by the server\n")
 
 
 def test_an_unforeseen_error_is_one_line_and_how_to_report_it(raising):

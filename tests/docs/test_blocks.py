@@ -1,6 +1,7 @@
 """Every code block of the documentation runs, or says what it needs that a test cannot have."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,9 +39,13 @@ def test_languages_are_known_and_reasons_are_given():
         assert not block.not_run or len(block.not_run) > 10, block.where
 
 
-def test_every_link_between_pages_leads_somewhere():
-    import re
+def test_every_benchmark_that_is_named_is_there():
+    for page in PAGES:
+        for name in re.findall(r"\bbenchmarks\.(\w+)", (REPOSITORY / page).read_text("utf-8")):
+            assert (REPOSITORY / "benchmarks" / f"{name}.py").is_file(), f"{page}: {name}"
 
+
+def test_every_link_between_pages_leads_somewhere():
     for page in PAGES:
         text = (REPOSITORY / page).read_text("utf-8")
         for target in re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", text):

@@ -1,6 +1,6 @@
 """What the API server would refuse: schemas of KubeRay and Kueue, and those of Kubernetes.
 
-Owns finding the schemas, which lie beside the checkout, and telling what is wrong with an
+Owns reading the schemas, which are no part of the repository, and telling what is wrong with an
 object in words. Rules that no schema can say are in `rules.py`.
 """
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import SHARED
 
 jsonschema = pytest.importorskip("jsonschema")
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 
-FOLDER = REPOSITORY.parent / "shared" / "schemas"
+FOLDER = SHARED / "schemas"
 KUBERNETES = "1.36"
 # Kinds of these are not Kubernetes' own, so it has no schema of them.
 EXTENSIONS = ("ray.io/", "kueue.x-k8s.io/")

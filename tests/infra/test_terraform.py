@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, SHARED
 from tests.infra import checks, render
 from trainer.launch.machines import MACHINES, ON_DEMAND, POOL_LABEL, QUEUED, SPOT
 
 FOLDER = REPOSITORY / "infra" / "terraform"
-SCHEMA = REPOSITORY.parent / "shared" / "infra-checks" / "tfstub" / "google.json"
+SCHEMA = SHARED / "infra-checks" / "tfstub" / "google.json"
 PROJECT = "a-project"
 
 

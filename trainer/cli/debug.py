@@ -28,7 +28,7 @@ def debug(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     in a folder of its own, the config's run with -debug behind it, and replaces
     the debug run before it.
     """
-    from trainer.cli.train import load_config
+    from trainer.cli.config_file import load_config
 
     steps, others = _steps(overrides)
     settings = load_config(config, others)

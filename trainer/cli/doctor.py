@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from trainer.cli.answer import begin, give, json_option
+from trainer.command_line import catgan
 from trainer.errors import ClusterError
 
 _SIGNS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failure": ("FAILURE", "red")}
@@ -44,7 +45,7 @@ def doctor(
     period, time and cost to the end. Each line is ok, a warning or a failure with
     its remedy; a failure sets the exit code.
     """
-    from trainer.cli.train import load_config
+    from trainer.cli.config_file import load_config
 
     if not words:
         raise click.UsageError("there is no CONFIG. Try 'catgan doctor configs/debug.yaml'.")
@@ -86,10 +87,10 @@ def _sent(config: Any, path: Path, address: str, secs: float) -> Any:
     fate = Follower(
         server, job_id, told.append, lambda line: click.echo(line, err=True)
     ).to_the_end()
-    return _read("".join(told), fate)
+    return _read("".join(told), fate, address)
 
 
-def _read(text: str, fate: Any) -> Any:
+def _read(text: str, fate: Any, address: str) -> Any:
     from trainer.launch.finding import from_dict
 
     start = text.rfind("\n{\n")
@@ -102,7 +103,7 @@ def _read(text: str, fate: Any) -> Any:
             f"the examination on the cluster ended with exit code {fate.exit_code}: "
             f"{last[0][:300]}",
             expected="its findings",
-            remedy=f"look at its log: catgan logs {fate.job.id}",
+            remedy=f"look at its log: {catgan('logs', fate.job.id, '--address', address)}",
         ) from None
 
 

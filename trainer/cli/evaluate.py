@@ -46,7 +46,11 @@ def _listed(context: click.Context, option: click.Parameter, text: str) -> tuple
     "FILE.h5; with @16px behind for pictures reduced to 16 px first. auto: the Inception of 2015 "
     "if it was fetched before, else EfficientNet-Lite0, at the scales that passed their ladder.",
 )
-@click.option("--count", type=int, help="Pictures on each side. [default: all held out]")
+@click.option(
+    "--count",
+    type=int,
+    help="Pictures on each side. [default: all of the split, at most 10,000]",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first picture drawn.")
 @click.option(
     "--split",
@@ -77,16 +81,16 @@ def evaluate(
     part of the answer, and figures of unlike origin are not compared.
     """
     begin(tensorflow=True)
-    from trainer import EvaluateOptions
-    from trainer import evaluate as measure
+    from trainer.evaluation.evaluate import EvaluateOptions, measure, open_sides
     from trainer.evaluation.files import write
 
     wish = EvaluateOptions(metrics, features or ("auto",), count, seed, split)
     against = against or _own_data_set(address)
+    sides = open_sides(address, against, wish)
     with _Bar() as bar:
-        found = measure(address, against, wish, progress=bar.show)
+        found = measure(sides, wish, progress=bar.show)
     if out:
-        write(found, out)
+        write(found, sides, out)
     if as_json:
         give(found.as_dict())
         return

@@ -64,7 +64,7 @@ def watch(server: Any, job_id: str, stream: IO[str]) -> Any:
         stream: Where its log goes.
 
     Returns:
-        `trainer.launch.following.Fate`.
+        `trainer.launch.following.JobEnd`.
 
     Raises:
         KeyboardInterrupt: The person wants to stop watching; the job goes on.

@@ -5,7 +5,7 @@ import sys
 import click
 
 from trainer.cli.answer import begin
-from trainer.cli.submit import address_option, end, server_at
+from trainer.cli.jobs import address_option, end, server_at
 from trainer.errors import ClusterError
 
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 from trainer import __version__
-from trainer.errors import CatganError, masked
+from trainer.errors import CatganError, InterruptedRun, TerminatedRun, masked
 
 
 @dataclass(frozen=True)
@@ -210,24 +210,25 @@ def _told(error: BaseException, speech: Speech) -> int:
         error.show(sys.stderr)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        _say("interrupted")
+        _say("interrupted", label="")
         return 130
     if speech.traceback:
         import traceback
 
         traceback.print_exception(error)
     if isinstance(error, CatganError):
-        _say(str(error))
+        # A run that was asked to end and did is no error.
+        asked = isinstance(error, InterruptedRun | TerminatedRun)
+        _say(str(error), label="" if asked else "error: ")
         return error.exit_code
-    _say(f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
+    told = " ".join(str(error).split())[:500]
+    _say(f"internal error: {type(error).__name__}: {told}", label="")
     if not speech.traceback:
         _say("  do: run it again with --traceback and report what it prints", label="")
     return 1
 
 
-def _say(text: str, label: str = "error: ") -> None:
-    if text.startswith(("interrupted", "internal error")):
-        label = ""
+def _say(text: str, label: str) -> None:
     with contextlib.suppress(OSError):
         click.echo(click.style(label, fg="red", bold=True) + masked(text), err=True)
 

@@ -4,6 +4,7 @@ Owns the command line only; the work is `trainer.outliers`.
 """
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -53,7 +54,12 @@ def outliers(address: str, out: str, count: int, against: str | None, as_json: b
             open_dataset=open_dataset,
             progress=lambda done, total: report(Status("judging", done, total)),
         )
-    folder = storage.open_folder(out).address
+    _tell(found, storage.open_folder(out).address, as_json=as_json)
+
+
+def _tell(found: Any, folder: str, *, as_json: bool) -> None:
+    from trainer import storage
+
     if as_json:
         give({"out": folder, **asdict(found)})
         return

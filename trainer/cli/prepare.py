@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from trainer.cli.answer import begin, give, json_option
+from trainer.cli.choices import CROPS, ENCODINGS
 from trainer.errors import TerminatedRun
 
 
@@ -28,7 +29,7 @@ from trainer.errors import TerminatedRun
 )
 @click.option(
     "--crop",
-    type=click.Choice(["none", "center", "face", "landmarks"]),
+    type=click.Choice(CROPS),
     default="center",
     show_default=True,
     help="center: the largest centred square. none: take only pictures that are square. "
@@ -36,7 +37,7 @@ from trainer.errors import TerminatedRun
 )
 @click.option(
     "--encoding",
-    type=click.Choice(["png", "jpeg", "raw"]),
+    type=click.Choice(ENCODINGS),
     default="png",
     show_default=True,
     help="png and raw are exact; jpeg is smallest; raw reads fastest.",

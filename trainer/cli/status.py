@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from trainer.cli.answer import begin, give, json_option
-from trainer.cli.submit import address_option, server_at
+from trainer.cli.jobs import address_option, server_at
 
 
 @click.command("status")

@@ -1,25 +1,17 @@
 """`catgan submit`: sends a run to a Ray cluster and watches it.
 
-Owns reading the command line and the words; what is checked and sent is
+Owns reading the command line; sending and watching is `jobs.py`'s, what is checked
 `trainer.launch.submit`'s, the manifest for Kubernetes `trainer.launch.kuberay`'s.
 """
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from trainer.cli.answer import begin, give, json_option
-from trainer.command_line import catgan
+from trainer.cli.answer import begin, json_option
+from trainer.cli.jobs import address_option, send
 from trainer.errors import ConfigError
-
-address_option = click.option(
-    "--address",
-    metavar="http://HEAD:8265",
-    help="The cluster's dashboard. [default: RAY_API_SERVER_ADDRESS]",
-)
 
 
 @click.command("submit")
@@ -57,7 +49,7 @@ def submit(
     goes on with a run that ended early. The run's address goes to standard
     output.
     """
-    from trainer.cli.train import load_config
+    from trainer.cli.config_file import load_config
 
     if not words:
         raise click.UsageError("there is no CONFIG. Try 'catgan submit configs/cluster-gpu.yaml'.")
@@ -76,69 +68,6 @@ def submit(
     send(plan, where, name, follow=follow, dry_run=dry_run, as_json=as_json)
 
 
-def send(
-    plan: Any, address: str | None, name: str, *, follow: bool, dry_run: bool, as_json: bool
-) -> None:
-    """Submits a plan that was checked, and watches it; also for `catgan resume`.
-
-    Args:
-        plan: `trainer.launch.submit.Plan`.
-        address: Of the job server.
-        name: For the dashboard.
-        follow: Watch the job until it ends.
-        dry_run: Only say what would be sent.
-        as_json: Answer in JSON.
-    """
-    from trainer.launch import job_server
-    from trainer.launch import submit as launch
-
-    if plan.finished:
-        click.echo(_nothing_to_do(plan), err=True)
-        _answer(plan, "", "already finished", 0, as_json=as_json)
-        return
-    if dry_run:
-        _tell_dry(plan, address, as_json=as_json)
-        return
-    server = job_server.JobServer(job_server.address_of(address))
-    job_id = launch.send(plan, server, name)
-    if not follow:
-        click.echo(
-            f"watch it: {catgan('logs', job_id, '--address', server.address, '--follow')}", err=True
-        )
-        _answer(plan, job_id, "submitted", None, as_json=as_json)
-        return
-    from trainer.cli.job_log import watch
-
-    fate = watch(server, job_id, sys.stderr)
-    _answer(plan, job_id, fate.job.state.lower(), fate.exit_code, as_json=as_json)
-    end(fate)
-
-
-def server_at(address: str | None, *, needed: bool = True) -> Any:
-    """Connects to the job server that was named.
-
-    Args:
-        address: As given; None: that of RAY_API_SERVER_ADDRESS.
-        needed: Raise ConfigError where none is named; else return None.
-    """
-    from trainer.launch import job_server
-
-    if not needed and address is None and not os.environ.get(job_server.ADDRESS_VARIABLE):
-        return None
-    return job_server.JobServer(job_server.address_of(address))
-
-
-def end(fate: Any) -> None:
-    """Exits as a job did, and says so where that is no success."""
-    if fate.exit_code == 0:
-        return
-    told = f"job {fate.job.id} {fate.job.state.lower()}, exit code {fate.exit_code}"
-    if fate.job.exit_code is None and fate.job.message:
-        told += f": {' '.join(fate.job.message.split())[:500]}"
-    click.echo(told, err=True)
-    raise click.exceptions.Exit(fate.exit_code)
-
-
 def _render(config: Any, path: Path, name: str, *, as_json: bool) -> None:
     from trainer.launch.kuberay import manifest, to_yaml
     from trainer.launch.submit import plan_training
@@ -151,47 +80,3 @@ def _render(config: Any, path: Path, name: str, *, as_json: bool) -> None:
         )
     plan = plan_training(config, path, shares_disk=False)
     click.echo(to_yaml(manifest(plan, name)), nl=False)
-
-
-def _tell_dry(plan: Any, address: str | None, *, as_json: bool) -> None:
-    from trainer.launch import job_package, submit
-
-    with job_package.packed(plan.words, plan.config, plan.config_name) as package:
-        told = {
-            "address": address or "",
-            "run": plan.run,
-            "dataset": plan.config.dataset.address,
-            "start": plan.start,
-            "workers": plan.config.cluster.workers,
-            "gpus_per_worker": plan.config.cluster.gpus_per_worker,
-            "command": package.command,
-            "sent": sent(package.runtime_env),
-            "environment": sorted(package.runtime_env["env_vars"]),
-            "metadata": submit.metadata(plan),
-        }
-    if as_json:
-        give(told)
-        return
-    for key, value in told.items():
-        click.echo(f"{key}: {value}")
-    click.echo("nothing was sent")
-
-
-def sent(runtime_env: dict[str, Any]) -> list[str]:
-    """Returns the names of what a job brings along."""
-    folder = runtime_env.get("working_dir")
-    names = sorted(path.name for path in Path(folder).iterdir()) if folder else []
-    return names + [f"pip: {item}" for item in runtime_env.get("pip", {}).get("packages", [])]
-
-
-def _nothing_to_do(plan: Any) -> str:
-    step = plan.record.step
-    more = catgan("resume", plan.run, f"training.steps={2 * step}")
-    return f"nothing to do: it has all its {step:,} steps; more: {more}"
-
-
-def _answer(plan: Any, job_id: str, status: str, code: int | None, *, as_json: bool) -> None:
-    if as_json:
-        give({"job": job_id, "run": plan.run, "status": status, "exit_code": code})
-    else:
-        click.echo(plan.run)

@@ -5,14 +5,12 @@ Owns reading the command line. The choice of settings for bare pictures is
 `trainer.launch.door`.
 """
 
-from pathlib import Path
-
 import click
 
 from trainer.cli.answer import begin, json_option
-from trainer.command_line import catgan
+from trainer.cli.choices import CROPS
+from trainer.cli.config_file import load_config
 from trainer.config import Config, setting
-from trainer.errors import ConfigError
 
 
 @click.command("train")
@@ -32,7 +30,7 @@ from trainer.errors import ConfigError
 )
 @click.option(
     "--crop",
-    type=click.Choice(["none", "center", "face", "landmarks"]),
+    type=click.Choice(CROPS),
     help="With --pictures: how a picture becomes square. [default: center]",
 )
 @click.option(
@@ -69,48 +67,29 @@ def train(
 
         show_keys(as_json=as_json)
         return
-    if pictures is not None and address is not None:
-        raise click.UsageError("--address goes with a CONFIG; --pictures trains in this process")
     if pictures is not None:
+        if address is not None:
+            raise click.UsageError(
+                "--address goes with a CONFIG; --pictures trains in this process"
+            )
         _train_pictures(pictures, words, run, crop, dry_run=dry_run, as_json=as_json)
         return
     if crop is not None:
         raise click.UsageError("--crop goes with --pictures; with a config write dataset.crop=…")
-    if not words:
-        raise click.UsageError(
-            "there is neither a CONFIG nor --pictures DIR. Try 'catgan train configs/debug.yaml'."
-        )
-    path, *overrides = words
-    config = load_config(path, [*overrides, *_run_override(run)])
+    config = _named_config(words, run)
     if dry_run:
         _dry_run(config, as_json=as_json)
     else:
         _launch(config, address, as_json=as_json)
 
 
-def load_config(path: str, overrides: list[str]) -> Config:
-    """Reads the config a person named; raises ConfigError.
-
-    Args:
-        path: What stands where a config is asked for.
-        overrides: `key=value` items.
-    """
-    from trainer import config
-
-    if "=" in path and not Path(path).exists():
-        raise ConfigError(
-            f"{path!r} stands where the config's path was expected",
-            expected="the config first, then overrides",
-            remedy=catgan("train", "configs/debug.yaml", path),
+def _named_config(words: tuple[str, ...], run: str | None) -> Config:
+    if not words:
+        raise click.UsageError(
+            "there is neither a CONFIG nor --pictures DIR. Try 'catgan train configs/debug.yaml'."
         )
-    if Path(path).is_dir():
-        raise ConfigError(
-            f"{path} is a folder, not a config",
-            expected="a YAML file",
-            remedy=f"for a folder of pictures: {catgan('train', '--pictures', path)}; "
-            f"for a run: {catgan('resume', path)}",
-        )
-    return config.load(path, overrides)
+    path, *overrides = words
+    return load_config(path, [*overrides, *_run_override(run)])
 
 
 def _run_override(run: str | None) -> list[str]:

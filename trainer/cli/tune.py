@@ -75,34 +75,42 @@ def tune(
     command goes on. The winner's config is ADDRESS/best.yaml.
     """
     begin()
-    from trainer import storage
-    from trainer.cli.train import load_config
-    from trainer.data.shards import checked_manifest
-    from trainer.launch import starting
     from trainer.launch.tuning import search as searches
     from trainer.launch.tuning.on_ray import run_search
-    from trainer.launch.tuning.score import judged_count
-    from trainer.launch.tuning.space import read_axis
 
-    base, name = load_config(config, list(overrides)), Path(config).stem
-    axes = [read_axis(text) for text in over]
-    found = searches.plan(base, axes, out or f"searches/{name}", trials)
-    starting.refuse_other_pictures(found.base)
-    starting.prepare_if_missing(found.base)
-    # Before the first trial is trained, not after.
-    folder = storage.open_folder(found.base.dataset.address)
-    judged_count(checked_manifest(folder), folder.address)
+    name = Path(config).stem
+    found = _planned(config, overrides, over, out or f"searches/{name}", trials)
     with _ended_in_words():
         failed = run_search(found, address)
     rows = searches.rows_of(found, failed)
     best = searches.write_best(found, rows, name)
     if as_json:
-        trials_told = [asdict(row) | {"why": failed.get(row.number, "")} for row in rows]
-        about = {"search": found.address, "best": best, "features": found.base.evaluation.features}
-        give({**about, "rungs": found.rungs, "trials": trials_told})
+        give(_as_dict(found, rows, failed, best))
         return
     _show(found, rows, failed)
     click.echo(best)
+
+
+def _planned(
+    config: str, overrides: tuple[str, ...], over: tuple[str, ...], out: str, trials: int | None
+) -> Any:
+    """The search, its data set ready and large enough to judge by."""
+    from trainer import storage
+    from trainer.cli.config_file import load_config
+    from trainer.data.shards import checked_manifest
+    from trainer.launch import starting
+    from trainer.launch.tuning import search as searches
+    from trainer.launch.tuning.score import judged_count
+    from trainer.launch.tuning.space import read_axis
+
+    base = load_config(config, list(overrides))
+    found = searches.plan(base, [read_axis(text) for text in over], out, trials)
+    starting.refuse_other_pictures(found.base)
+    starting.prepare_if_missing(found.base)
+    # Before the first trial is trained, not after.
+    folder = storage.open_folder(found.base.dataset.address)
+    judged_count(checked_manifest(folder), folder.address)
+    return found
 
 
 @contextlib.contextmanager
@@ -126,6 +134,12 @@ def _ended_in_words() -> Iterator[None]:
         if isinstance(error, SystemError):
             raise
         raise InterruptedRun(f"interrupted; {_KEPT}", remedy=_SAME_AGAIN) from None
+
+
+def _as_dict(found: Any, rows: Any, failed: dict[int, str], best: str) -> dict[str, Any]:
+    trials = [asdict(row) | {"why": failed.get(row.number, "")} for row in rows]
+    about = {"search": found.address, "best": best, "features": found.base.evaluation.features}
+    return {**about, "rungs": found.rungs, "trials": trials}
 
 
 def _show(found: Any, rows: Any, failed: dict[int, str]) -> None:

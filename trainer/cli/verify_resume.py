@@ -11,8 +11,8 @@ import click
 
 from trainer import console
 from trainer.cli.answer import begin, give, json_option
+from trainer.cli.config_file import load_config
 from trainer.cli.tables import table_text
-from trainer.cli.train import load_config
 
 _MOST_TENSORS = 3
 

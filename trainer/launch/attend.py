@@ -16,7 +16,8 @@ from trainer.command_line import catgan
 from trainer.errors import CheckpointError, ClusterError, ConfigError
 from trainer.launch import alive, job_package, jobs
 from trainer.launch.job_server import Job, JobServer
-from trainer.run_folder import RunFolder, RunRecord, read_metrics
+from trainer.run_folder import Holder, RunFolder, RunRecord, read_metrics
+from trainer.run_folder import holder as leases
 
 _POLL_SECS = 0.5
 # What follows the job's own time limit: the cluster notes its end.
@@ -31,11 +32,13 @@ class Found:
         folder: Of the run; None where only a job is known.
         record: The run's; None where it does not exist (yet).
         jobs: Of the run on the cluster, oldest first; empty without a cluster.
+        by_job: A job was named, not a run.
     """
 
     folder: RunFolder | None
     record: RunRecord | None
     jobs: list[Job] = field(default_factory=list)
+    by_job: bool = False
 
     @property
     def job(self) -> Job | None:
@@ -87,11 +90,11 @@ def _job_named(word: str, server: JobServer | None) -> Found:
         raise ClusterError(
             f"{server.address} knows no job {word!r}",
             expected=f"one of {', '.join(ours[-5:])}" if ours else "a job; it has none of ours",
-            remedy="'catgan status RUN' tells the jobs of a run",
+            remedy=f"{catgan('status', 'RUN', '--address', server.address)} tells those of a run",
         )
     run = (job.metadata or {}).get(jobs.RUN_KEY, "")
     folder = RunFolder(storage.open_folder(run)) if run else None
-    return Found(folder, folder.read_record() if folder else None, [job])
+    return Found(folder, folder.read_record() if folder else None, [job], by_job=True)
 
 
 def facts(found: Found) -> dict[str, Any]:
@@ -109,7 +112,7 @@ def facts(found: Found) -> dict[str, Any]:
     return told | {
         "status": record.status,
         "step": rows[-1]["step"] if rows else record.step,
-        "images_seen": record.images_seen,
+        "images_seen": rows[-1]["images_seen"] if rows else record.images_seen,
         "starts": len(record.starts),
         "workers": newest.world_size if newest else None,
         "ended": newest.cause if newest else None,
@@ -127,6 +130,32 @@ def _job_facts(job: Job) -> dict[str, Any]:
         "started": _moment(job.started_ms),
         "ended": _moment(job.ended_ms),
     }
+
+
+def to_stop(found: Found) -> Job | Holder | None:
+    """Returns what must end so that nobody trains a run, or what was named has ended.
+
+    That is the newest job, where one waits or runs; else the process of this machine that holds
+    the run, unless a job was named. None: nobody trains it.
+
+    Raises:
+        ClusterError: A living process elsewhere trains the run, and no job that is known.
+    """
+    if found.job is not None and not found.job.ended:
+        return found.job
+    holder = found.record.holder if found.record else None
+    if holder is None or found.folder is None or found.by_job:
+        return None
+    state = alive.state(holder.pid, holder.process)
+    if state != "unknown":
+        return None if state == "gone" else holder
+    if leases.left_secs(holder, _now(), watched_secs=0.0, same_clock=False) <= 0:
+        return None
+    raise ClusterError(
+        f"{found.folder.address} is trained by {holder.told()}, not on this machine",
+        expected="a process here, or a job whose cluster is named",
+        remedy="give --address http://HEAD:8265 of its cluster, or stop it there",
+    )
 
 
 def stop_job(server: JobServer, job: Job) -> Job:
@@ -150,29 +179,28 @@ def stop_job(server: JobServer, job: Job) -> Job:
     return now
 
 
-def stop_process(found: Found) -> bool:
-    """Asks the process of this machine that trains a run to stop; returns whether there is one.
+def stop_process(folder: RunFolder, holder: Holder) -> None:
+    """Asks a process of this machine to stop; returns when it has given the run back, or ended.
 
-    Returns when it has given the run back, or ended.
+    Args:
+        folder: Of the run that it trains.
+        holder: Its hold on the run.
 
     Raises:
-        ClusterError: The run is trained elsewhere, or its process does not end.
+        ClusterError: It may not be asked, or did not stop in time.
     """
-    holder = found.record.holder if found.record else None
-    if holder is None or found.folder is None:
-        return False
-    state = alive.fate(holder.pid, holder.process)
-    if state == "gone":
-        return False
-    if state == "unknown":
+    try:
+        os.kill(holder.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return  # it has ended meanwhile
+    except PermissionError as error:
         raise ClusterError(
-            f"{found.folder.address} is trained by {holder.told()}, not on this machine",
-            expected="a process here, or a job whose cluster is named",
-            remedy="give --address http://HEAD:8265 of its cluster, or stop it there",
-        )
-    os.kill(holder.pid, signal.SIGTERM)
+            f"process {holder.pid}, which trains {folder.address}, belongs to another user",
+            expected="a process that this user may send a signal",
+            remedy=f"ask its owner, or send it SIGTERM as root: kill -TERM {holder.pid}",
+        ) from error
     until = time.monotonic() + job_package.STOP_SECS
-    while alive.fate(holder.pid, holder.process) not in ("gone", "unknown"):
+    while _trains(folder, holder):
         if time.monotonic() > until:
             raise ClusterError(
                 f"process {holder.pid} still runs {job_package.STOP_SECS} s after SIGTERM",
@@ -180,7 +208,15 @@ def stop_process(found: Found) -> bool:
                 remedy=f"kill -KILL {holder.pid}; a resumption loses at most one interval",
             )
         time.sleep(_POLL_SECS)
-    return True
+
+
+def _trains(folder: RunFolder, holder: Holder) -> bool:
+    """Says whether a process is there and has its hold on the run; it may go on to other work."""
+    if alive.state(holder.pid, holder.process) in ("gone", "unknown"):
+        return False
+    record = folder.read_record()
+    now = record.holder if record else None
+    return now is not None and now.token == holder.token
 
 
 def _moment(ms: int | None) -> str | None:
