@@ -90,7 +90,7 @@ def prepared(source: str, work: Path, size_px: int) -> Path:
 
 def measured(arm: Arm, seed: int, dataset: Path, work: Path, options: argparse.Namespace) -> dict:
     """Trains one arm and judges it; the row of the table."""
-    name = f"{options.size}px-{arm.name}-{seed}"
+    name = f"{options.size}px-{options.mins:g}min-{arm.name}-{seed}"
     with timing.Watch() as watch:
         if arm.name == KERAS_ADA:
             subject, images, ended = trained_rival(name, seed, dataset, work, options.mins)
@@ -98,7 +98,8 @@ def measured(arm: Arm, seed: int, dataset: Path, work: Path, options: argparse.N
             subject, images, ended = trained(arm, name, seed, dataset, work, options)
     row = {
         "arm": arm.name, "seed": seed, "size_px": options.size, "mins": options.mins,
-        "images_seen": images, "ended": ended, "others_cores": round(watch.during, 2),
+        "planned_per_min": options.rate, "images_seen": images, "ended": ended,
+        "others_cores": round(watch.during, 2),
     }  # fmt: skip
     if subject is None:
         return row

@@ -97,6 +97,7 @@ def _around_the_fast_one() -> Iterator[Arm]:
     """Yields the plain recipe at the rate that was best, with one thing more changed."""
     changed = {
         "fast-augment": ("colour, translation, cutout, growing to 0.3", _AUGMENTED),
+        "fast-cosine": ("rates falling to an eighth", _rates("1.6e-3 to 2e-4")),
         "fast-penalty-3": ("R1 and R2 of weight 3", _penalties("3")),
         "fast-norm": ("batch norm in G", ("model.generator_norm=batch",)),
         "fast-low-pass": ("low-pass doubling in G", ("model.upsampling=low_pass",)),
@@ -104,6 +105,7 @@ def _around_the_fast_one() -> Iterator[Arm]:
         "fast-batch-128": ("batch 128", ("training.global_batch=128",)),
         "fast-simultaneous": ("both updates from one pass", ("training.update=simultaneous",)),
         "fast-wide": ("24 base channels", ("model.base_channels=24",)),
+        "fast-wider": ("32 base channels", ("model.base_channels=32",)),
         "fast-narrow": ("8 base channels", ("model.base_channels=8",)),
         "fast-resnet": ("residual networks", ("model.architecture=resnet",)),
         "fast-r3gan": ("R3GAN's networks, one block a size",

@@ -19,14 +19,16 @@ def page(rows: list[dict]) -> Iterator[str]:
         "A fifth of the pictures is held out; as many are drawn and judged against those. Kernel "
         "distances (KID's arithmetic) are × 1000, of EfficientNet-Lite0 and of the same with "
         "pictures reduced to 16 px first; both passed their [ladder](ladder.md). Of several seeds "
-        "the median stands with least and largest. *real* is what as many training pictures get."
+        "the median stands with least and largest. *real* is what as many training pictures get. "
+        "Compare within a table only: they are of different hours, and this machine is not always "
+        "as fast."
     )
     for size_px, mins in sorted({(row["size_px"], row["mins"]) for row in rows}):
         chosen = [row for row in rows if (row["size_px"], row["mins"]) == (size_px, mins)]
         yield f"## {size_px} px, {mins:g} minutes an arm"
         yield table(chosen)
         yield from verdicts(chosen)
-        yield pictures(chosen, size_px)
+        yield pictures(chosen, f"{size_px}px-{mins:g}min")
 
 
 def table(rows: list[dict]) -> str:
@@ -99,7 +101,7 @@ def verdicts(rows: list[dict]) -> Iterator[str]:
             yield f"{told}, {apart} the seeds' spread."
 
 
-def pictures(rows: list[dict], size_px: int) -> str:
+def pictures(rows: list[dict], arms: str) -> str:
     names = sorted({row["arm"] for row in rows}, key=lambda name: _worth(rows, name))
-    lines = [[name, f"![{name}](ablation/{size_px}px-{name}-0.webp)"] for name in names]
+    lines = [[name, f"![{name}](ablation/{arms}-{name}-0.webp)"] for name in names]
     return timing.table(["arm", "its first pictures, seed 0"], lines)

@@ -5,7 +5,7 @@
 
 The real `Checkpointing` callback saves real models: `cats64` between its own steps, and the
 2018 networks in full width (41.5 million parameters, 0.6 GB with optimizers and averages)
-between matrix products that stand for steps, since two cores need half a minute for one.
+between matrix products that stand for steps, since two cores need 20 s for one.
 
 *Copy* is what cannot be avoided: the weights into host memory. *Stall* is all else that
 training waits for; to reach: 50 ms. *Behind* is how long hashing, writing and publishing take
@@ -113,8 +113,8 @@ def in_bucket() -> Iterator[str]:
 def measured(config: Config, address: str, saves: int) -> Saves:
     """Saves a model several times, once more than is counted."""
     import_tensorflow()
+    from trainer.callbacks.cadence import Cadence, Due
     from trainer.callbacks.checkpointing import Checkpointing
-    from trainer.callbacks.schedule import Cadence, Due
     from trainer.gan.build import build_gan
 
     gan = build_gan(config)

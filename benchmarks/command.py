@@ -1,6 +1,6 @@
-"""A `catgan` command that runs while a benchmark does something to it.
+"""`catgan` commands of a benchmark: run to their end, or while something is done to them.
 
-Owns its process, the file of its log, and what is read there.
+Owns their processes, the file of a log, and what is read there.
 """
 
 import os
@@ -13,6 +13,20 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 
 _POLL_SECS = 0.2
+
+
+def catgan(*words: object) -> str:
+    """Runs a command to its end; returns its standard output.
+
+    Raises:
+        SystemExit: It failed; with the end of what it said.
+    """
+    command = [sys.executable, "-m", "trainer", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = " ".join(command[3:])
+        raise SystemExit(f"{told} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout
 
 
 class Command:

@@ -11,13 +11,13 @@ reach: within 20 %.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import timing
+from benchmarks.command import catgan
 from benchmarks.processes import ROOT
 
 MOST = 0.20
@@ -30,7 +30,7 @@ def main() -> None:
     with timing.Watch() as watch, tempfile.TemporaryDirectory() as name:
         place = Path(name)
         dataset = f"dataset.address={place / 'data'}"
-        catgan("prepare", "drawn:4000", str(place / "data"), "--size", "32")
+        catgan("prepare", "drawn:4000", place / "data", "--size", 32)
         for number in range(options.rounds):
             run = (str(CONFIG), f"run={place / f'run-{number}'}", dataset)
             told = json.loads(catgan("doctor", *run, "--json"))["figures"]["left_secs"]
@@ -62,15 +62,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
-
-
-def catgan(*words: str) -> str:
-    """Runs a command; returns its standard output."""
-    command = [sys.executable, "-m", "trainer", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main() -> None:
             if not options.only or case.name in options.only.split(","):
                 parts.append(measured(case, options))
                 print(parts[-1], flush=True)
-                # A page after every case: a machine that is lent may be taken back.
+                # A page after every case: what was measured stays if a later one fails.
                 publish(options, watch, parts)
     publish(options, watch, parts)
 

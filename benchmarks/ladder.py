@@ -14,7 +14,6 @@ prints as a scale; a network is taken unasked only where it passed.
 import argparse
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import timing
+from benchmarks.command import catgan
 from benchmarks.ladder_damage import Rung, rungs
 from benchmarks.processes import ROOT
 from trainer.quiet import import_tensorflow
@@ -34,19 +34,22 @@ def main() -> None:
     options = parse()
     import_tensorflow()
     parts, scales = [], {}
-    for size_px in map(int, options.sizes.split(",")):
-        with tempfile.TemporaryDirectory() as folder:
-            prepare(options.source, folder, size_px)
-            found = {name: climbed(name, folder, options.count) for name in options.features}
-        parts.append(section(size_px, found, options.count))
-        print(parts[-1], flush=True)
-        for name, climb in found.items():
-            scales.setdefault(name, {})[str(size_px)] = climb
-    told = f"Pictures: {options.told or Path(options.source).name}, 20 % held out."
+    with timing.Watch() as watch:
+        for size_px in map(int, options.sizes.split(",")):
+            found = measured(size_px, options)
+            parts.append(section(size_px, found, options.count))
+            print(parts[-1], flush=True)
+            for name, climb in found.items():
+                scales.setdefault(name, {})[str(size_px)] = climb
     timing.publish(
-        "ladder", "Ladders of known damage", ["tensorflow", "keras", "numpy"], told, *parts,
+        "ladder",
+        "Ladders of known damage",
+        ["tensorflow", "keras", "numpy"],
+        watch.told_beside("a distance"),
+        f"Pictures: {options.told or Path(options.source).name}, 20 % held out.",
+        *parts,
         write=options.write,
-    )  # fmt: skip
+    )
     if options.write:
         SCALES.write_text(json.dumps(scales, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
@@ -66,10 +69,11 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(source: str, folder: str, size_px: int) -> None:
-    command = [sys.executable, "-m", "trainer", "prepare", source, folder]
-    more = ["--size", str(size_px), "--val-fraction", "0.2"]
-    subprocess.run([*command, *more], cwd=ROOT, check=True, capture_output=True)
+def measured(size_px: int, options: argparse.Namespace) -> dict[str, dict]:
+    """Prepares the pictures in one size; returns each network's climb."""
+    with tempfile.TemporaryDirectory() as folder:
+        catgan("prepare", options.source, folder, "--size", size_px, "--val-fraction", 0.2)
+        return {name: climbed(name, folder, options.count) for name in options.features}
 
 
 def climbed(name: str, folder: str, count: int) -> dict:
@@ -127,11 +131,7 @@ def section(size_px: int, found: dict, count: int) -> str:
         rows.append(
             [name, *(f"{1e3 * value:.2f} ± {1e3 * error:.2f}" for _, value, error in cells)]
         )
-    verdicts = [
-        f"{name}: "
-        + ("**passed**" if climb["passed"] else "**failed** at " + "; ".join(climb["wrong"]))
-        for name, climb in found.items()
-    ]
+    verdicts = [f"{name}: {verdict(climb)}" for name, climb in found.items()]
     table = timing.table([*_HEADER, *found], rows)
     return f"## {size_px} px, {count} pictures a rung\n\n{table}\n\n" + "\n\n".join(verdicts)
 

@@ -15,6 +15,10 @@ from trainer import config as configs
 from trainer import quiet, storage
 from trainer.run_folder import RunFolder
 
+# Drawing and preparing take the first rank some seconds.
+PREPARE_SECS = 300.0
+_POLL_SECS = 0.5
+
 
 def main(path: str, overrides: list[str]) -> None:
     quiet.import_tensorflow()
@@ -35,7 +39,7 @@ def main(path: str, overrides: list[str]) -> None:
     if distribution.rank == 0:
         begun = checkpoint.begin(
             folder,
-            starting.identity(config, dataset.fingerprint, {"jit": False}),
+            starting.identity(config, dataset.fingerprint, {"jit": False}, folder.read_record()),
             host=socket.gethostname(),
             world_size=distribution.world_size,
         )
@@ -43,16 +47,19 @@ def main(path: str, overrides: list[str]) -> None:
     worker.run(config, folder, dataset, begun, context)
 
 
-def _opened(config):
-    """Opens the data set once the first rank has prepared it."""
+def _opened(config, secs: float = PREPARE_SECS):
+    """Opens the data set once the first rank has prepared it; DataError where it never does."""
     from trainer.errors import DataError
     from trainer.launch import starting
 
+    until = time.monotonic() + secs
     while True:
         try:
             return starting.open_dataset(config)
         except DataError:
-            time.sleep(0.5)
+            if time.monotonic() > until:
+                raise
+            time.sleep(_POLL_SECS)
 
 
 if __name__ == "__main__":

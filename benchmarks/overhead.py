@@ -200,13 +200,9 @@ def report(config: Config, blocks: Blocks, waited: float) -> str:
     return "\n\n".join([*lines, timing.table(header, rows)])
 
 
-def _cores(blocks: list[Block]) -> float:
-    return sum(block.cpu for block in blocks) / sum(block.whole for block in blocks)
-
-
 def due_in(config: Config, block: Block) -> list[str]:
     """What a block has besides rows of figures."""
-    from trainer.callbacks.schedule import Schedule
+    from trainer.callbacks.cadence import Schedule
 
     schedule = Schedule.of(config, train_count=1)
     steps = range(block.first, block.first + BLOCK)

@@ -47,8 +47,7 @@ def main() -> None:
         "prepare_memory",
         "Peak memory of prepare",
         ["numpy", "pillow", "opencv-python-headless"],
-        f"Others used {watch.before:.2f} cores before and {watch.during:.2f} while it ran; "
-        "memory does not depend on that.",
+        watch.told_beside("memory"),
         f"{SIZE_PX} px, raw, duplicates left out, {options.workers} workers; MiB of the "
         "main process and of its largest worker, by the number of pictures.",
         timing.table(["source", *columns], rows),

@@ -3,8 +3,9 @@
     python -m benchmarks.run_all --write                 # tables to benchmarks/results/
     python -m benchmarks.run_all --only step,overhead
 
-Preparing at ten times the size and half an hour of kills are left out unless they are asked
-for (`--only prepare_memory,soak`). Each script runs alone too, with more options: `--help`.
+Left out unless asked for (`--only prepare_memory,evaluate_memory,soak`): preparing at ten times
+the size, judging 50,000 pictures, half an hour of kills. Each script runs alone too, with more
+options: `--help`.
 """
 
 import argparse
@@ -20,7 +21,7 @@ SCRIPTS: dict[str, list[str]] = {
     "options": [],
     "overhead": [],
     "checkpoint_stall": [],
-    "stream": ["--source", "drawn:4096", "--rounds", "5"],
+    "stream": ["--source", "drawn:12288", "--rounds", "5"],
     "stream_memory": [],
     "workers": ["--rounds", "5"],
     "launcher": [],
@@ -28,9 +29,10 @@ SCRIPTS: dict[str, list[str]] = {
     "doctor_estimate": [],
     "report": [],
     "prepare_memory": [],
+    "evaluate_memory": [],
     "soak": [],
 }
-LONG = ("prepare_memory", "soak")
+LONG = ("prepare_memory", "evaluate_memory", "soak")
 
 
 def main() -> None:

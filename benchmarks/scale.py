@@ -7,7 +7,7 @@
 Nothing is timed here: formulas, their inputs, and what comes out. Sizes of this program (shards,
 windows, intervals) are read from it; sizes of a model come from its config as in `catgan train
 --dry-run`; the rest are assumptions, named as such, to be replaced by one's own (`--help`).
-Owns the formulas; `scale_page.py` lays them out.
+Owns the formulas; `scale_limits.py` compares, `scale_page.py` lays out.
 """
 
 import argparse

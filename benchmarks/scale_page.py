@@ -1,6 +1,6 @@
 """The page of `scale.py`: which figures are shown, in which order, in which words.
 
-Owns tables and sentences. The formulas are `scale.py`'s.
+Owns tables and sentences. The formulas are `scale.py`'s, what can be too small `scale_limits.py`'s.
 """
 
 import dataclasses
@@ -9,26 +9,21 @@ from collections.abc import Sequence
 from benchmarks import scale
 from benchmarks.processes import ROOT
 from benchmarks.scale import Limit, Model, Scenario
+from benchmarks.scale_limits import MIB, RENEW_SECS, lanes_a_worker, limits
 from benchmarks.timing import table
 from trainer import config as configs
 from trainer.checkpoint.format import PART_BYTES
-from trainer.data.order import WINDOW_SHARDS, default_lanes
-from trainer.data.prefetch import DOWNLOADS, MOST_AHEAD
+from trainer.data.order import WINDOW_SHARDS
+from trainer.data.prefetch import MOST_AHEAD
 from trainer.data.shards import MAX_SHARD_BYTES
 from trainer.run_folder.folder import PROGRESS_SECS
-from trainer.run_folder.holder import LEASE_SECS
 from trainer.storage.objects import PAGE_OBJECTS
 
 PAGE = ROOT / "docs" / "scale.md"
 CONFIGS = ("cats128", "seed2018")
 LINKS_GBIT = (10.0, 100.0, 400.0)
-MIB = 2**20
 # As the defaults of `Scenario`, which are for PNG.
 JPEG_BYTES, JPEG_DECODED_PER_SEC = 10_059.0, 4_430.0
-# A lease is renewed six times before it ends.
-RENEW_SECS = LEASE_SECS / 6
-# What Google's storage takes of writes to one and the same object.
-OBJECT_WRITES_PER_SEC = 1.0
 
 _ASSUMED = {
     "picture_bytes": "mean record; 128 px cat faces as PNG (10,059 as JPEG), measured",
@@ -86,88 +81,6 @@ def page(given: Scenario, of: Sequence[Model] | None = None) -> str:
     return "\n\n".join(parts)
 
 
-def limits(given: Scenario, of: Sequence[Model], shards: int) -> list[Limit]:
-    """Returns all that can be too small, the fullest first."""
-    together = given.workers * given.pictures_per_sec
-    bytes_per_sec = together * given.picture_bytes
-    compute_secs = given.replica_batch / given.pictures_per_sec
-    reduce_secs = scale.step_reduce_secs(
-        of[0], given.workers, given.node_gbit_per_sec, given.hop_secs
-    )
-    stream = scale.needed_stream_bytes_per_sec(given.pictures_per_sec, given.picture_bytes)
-    workers_a_node = given.workers / given.nodes
-    least = scale.least_cache_bytes(workers_a_node, _lanes_a_worker(given), MAX_SHARD_BYTES)
-    memory = shards * scale.manifest_entry_memory_bytes()
-    start_secs = configs.Config().cluster.start_timeout_secs
-    found = [
-        Limit(
-            f"all-reduce of `{of[0].name}` beside the step's work",
-            1e3 * reduce_secs,
-            1e3 * compute_secs,
-            "ms",
-            "a larger training.global_batch, faster links between nodes",
-        ),
-        Limit(
-            "the bucket, to all nodes",
-            scale.gbit(bytes_per_sec),
-            given.bucket_gbit_per_sec,
-            "Gb/s",
-            "prepare with --encoding jpeg; a higher quota",
-        ),
-        Limit(
-            f"each of a worker's {DOWNLOADS} downloads",
-            stream / 1e6,
-            given.stream_mb_per_sec,
-            "MB/s",
-            "--encoding jpeg; more downloads at once (`DOWNLOADS`)",
-        ),
-        Limit(
-            "shards asked of the bucket",
-            scale.shard_reads_per_sec(together, given.picture_bytes, MAX_SHARD_BYTES),
-            given.bucket_reads_per_sec,
-            "a second",
-            "the bucket scales by itself, within minutes",
-        ),
-        Limit(
-            "decoding",
-            given.pictures_per_sec / given.decoded_per_core_per_sec,
-            given.cores / workers_a_node,
-            "cores a worker",
-            "--encoding raw: no decoding, 1.6 times the bytes of PNG",
-        ),
-        Limit(
-            "a node's network, for reading",
-            scale.gbit(bytes_per_sec / given.nodes),
-            given.node_gbit_per_sec,
-            "Gb/s",
-            "it also carries the all-reduce",
-        ),
-        Limit(
-            "listing the shards when a worker opens the set",
-            scale.listing_pages(shards, PAGE_OBJECTS) * given.page_secs,
-            start_secs,
-            "s",
-            "cluster.start_timeout_secs",
-        ),
-        Limit(
-            "writes of run.json, one object",
-            1 / PROGRESS_SECS + 1 / RENEW_SECS,
-            OBJECT_WRITES_PER_SEC,
-            "a second",
-            "does not grow with workers: one rank and one driver write",
-        ),
-        Limit("cache of a node, at the least", least / MIB, given.cache_mib, "MiB", "cache_mib"),
-        Limit(
-            "memory for the manifest, read",
-            memory / 1e9,
-            given.worker_memory_gb,
-            "GB a worker",
-            "larger shards, which are part of a data set's format",
-        ),
-    ]
-    return sorted(found, key=lambda limit: -limit.load)
-
-
 def _broken(found: Sequence[Limit]) -> str:
     over = [limit for limit in found if limit.load > 1]
     first = (
@@ -216,7 +129,7 @@ def _inputs(given: Scenario) -> str:
 def _data(given: Scenario, shards: int) -> str:
     size = given.dataset_tb * 1e12
     together = given.workers * given.pictures_per_sec
-    lanes, a_node = _lanes_a_worker(given), given.workers / given.nodes
+    lanes, a_node = lanes_a_worker(given), given.workers / given.nodes
     full = scale.full_cache_bytes(a_node, lanes, MAX_SHARD_BYTES)
     pages = scale.listing_pages(shards, PAGE_OBJECTS)
     entries = shards * scale.manifest_entry_bytes()
@@ -293,8 +206,3 @@ def _checkpoints(given: Scenario, of: Sequence[Model]) -> str:
         f"{PROGRESS_SECS:g} s by rank 0 and every {RENEW_SECS:g} s by the driver that holds the "
         "run, whatever the number of workers."
     )
-
-
-def _lanes_a_worker(given: Scenario) -> int:
-    batch = given.workers * given.replica_batch
-    return -(-default_lanes(batch, given.workers) // given.workers)

@@ -132,7 +132,7 @@ def seed2018(options: argparse.Namespace) -> str:
 
 def summary(config: Config) -> str:
     loss = config.loss
-    penalties = f"penalties every {loss.penalty_every_steps} steps" if has_penalties(config) else ""
+    penalties = f"penalties every {loss.penalty_every_steps} steps" if loss.has_penalty else ""
     return ", ".join(
         filter(
             None,
@@ -145,10 +145,6 @@ def summary(config: Config) -> str:
             ],
         )
     )
-
-
-def has_penalties(config: Config) -> bool:
-    return bool(config.loss.r1_weight or config.loss.r2_weight)
 
 
 @contextlib.contextmanager
@@ -212,7 +208,7 @@ def measured(start, config, entrants, targets, rounds: int, steps: tuple[int, in
     """Runs the contest and returns its tables. `steps`: plain and penalty steps of a turn."""
     processes = {entrant.label: start(entrant) for entrant in entrants}
     turns = {(label, False): turn(p, steps[0], False) for label, p in processes.items()}
-    if has_penalties(config):
+    if config.loss.has_penalty:
         turns |= {(label, True): turn(p, steps[1], True) for label, p in processes.items()}
     times = timing.interleaved(turns, rounds)
     flops = {label: process.call(ask="flops") for label, process in processes.items()}
@@ -227,7 +223,7 @@ class Result:
 
     def __init__(self, config: Config, times: dict, flops: dict) -> None:
         self._times, self._flops = times, flops
-        self._every = config.loss.penalty_every_steps if has_penalties(config) else 0
+        self._every = config.loss.penalty_every_steps if config.loss.has_penalty else 0
         self._labels = list(flops)
 
     def mean(self, label: str) -> timing.Series:

@@ -32,11 +32,12 @@ import time
 from pathlib import Path
 
 from benchmarks import stream_cold, timing
+from benchmarks.processes import ROOT
+from benchmarks.stream_cold import BATCH, LANES
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-BATCH, LANES = 64, 16
 # Reading runs a window of every lane ahead; over one epoch that would count double.
 EPOCHS = 4
 
@@ -172,10 +173,8 @@ def compared(ours: list[tuple[float, float]], bare: list[tuple[float, float]]) -
 def memory_table(folder: Path, rounds: int) -> str:
     command = [sys.executable, "-m", "benchmarks.stream"]
     command += ["--pinned", str(folder), "--rounds", str(rounds)]
-    output = subprocess.run(
-        command, cwd=stream_cold.ROOT, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    speeds = json.loads(output.splitlines()[-1])
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    speeds = json.loads(done.stdout.splitlines()[-1])
     median = statistics.median(speeds)
     row = [f"{median:,.0f}", f"{min(speeds):,.0f} to {max(speeds):,.0f}"]
     return timing.table(["pictures/s", "range"], [row])

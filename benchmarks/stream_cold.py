@@ -36,8 +36,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import timing
+from benchmarks.processes import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 BATCH, LANES = 64, 16
 SHARD_BYTES = 8_000_000
 SUFFIX = {"jpeg": "jpg", "png": "png"}

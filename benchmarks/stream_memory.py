@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.stream_cold import ROOT, serving
+from benchmarks.processes import ROOT
+from benchmarks.stream_cold import serving
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -43,11 +44,14 @@ def main() -> None:
         stream_epoch(*options.measure)
         print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
         return
+    with timing.Watch() as watch:
+        table = measured(options.shards)
     timing.publish(
         "stream_memory",
         "Peak memory",
         ["tensorflow", "numpy"],
-        measured(options.shards),
+        watch.told_beside("memory"),
+        table,
         write=options.write,
     )
 

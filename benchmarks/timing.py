@@ -144,6 +144,17 @@ class Watch:
         verdict = "**noisy**" if self.before > QUIET_BEFORE else "quiet"
         return f"Others used {self.before:.2f} cores before it began ({verdict})."
 
+    def told_beside(self, what: str) -> str:
+        """What is said where load changes nothing in the figures.
+
+        Args:
+            what: Is measured.
+        """
+        return (
+            f"Others used {self.before:.2f} cores before and {self.during:.2f} while it ran; "
+            f"{what} does not depend on that."
+        )
+
     def __str__(self) -> str:
         verdict = "**noisy: not to be relied on**" if self.noisy else "quiet"
         return (
