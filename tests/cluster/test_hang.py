@@ -74,6 +74,16 @@ def test_a_stuck_worker_is_noticed_and_replaced(drive, undisturbed, tmp_path):
     assert told.count("stood still") == 1, told
 
 
+def test_a_long_end_is_no_hang(drive, undisturbed, tmp_path):
+    """Rank 0 waits longer than for any step, and rank 1 for rank 0."""
+    code, told = drive("lingers", "cluster.hang_timeout_secs=15")
+    assert code == 0, told
+    assert "stood still" not in told
+    assert_same_bits(undisturbed, final_state(tmp_path / "run"))
+    assert_finished(tmp_path / "run")
+    assert len(record(tmp_path / "run").starts) == 1
+
+
 def test_shards_that_stall_are_noticed_and_read_again(config, undisturbed, tmp_path, nodes):
     """As on a file system of a network whose server does not answer."""
     run, pictures = tmp_path / "run", tmp_path / "pictures"

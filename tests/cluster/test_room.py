@@ -18,7 +18,7 @@ def node(cpus=4.0, gpus=0.0, kind="", free=None):
     total = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
     if kind:
         total[f"accelerator_type:{kind}"] = 1.0
-    return room.Node("host", total, {**total, **(free or {})})
+    return room.NodeRoom("host", total, {**total, **(free or {})})
 
 
 @pytest.mark.parametrize(

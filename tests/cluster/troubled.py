@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 STEP = 45
+LINGER_SECS = 40.0
 
 
 def in_trouble(kind: str, marker: str, gan: Any) -> list:
@@ -45,12 +46,16 @@ def in_trouble(kind: str, marker: str, gan: Any) -> list:
             gan.distribution.local(variable).assign(np.full(variable.shape, np.nan))
 
     everywhere = kind == "diverges"  # mirrored variables are the same on all ranks
-    trouble = {"hangs": hangs, "dies": dies, "bug": bug, "own": own, "diverges": diverges}[kind]
+    troubles = {"hangs": hangs, "dies": dies, "bug": bug, "own": own, "diverges": diverges}
+    lasts = LINGER_SECS if kind == "lingers" and gan.distribution.rank == 0 else 0.0
 
     class Trouble(StepCallback):
         def after_call(self, step: int, logs: dict) -> None:
-            if step == STEP and (everywhere or gan.distribution.rank == 1):
-                trouble()
+            if step == STEP and kind in troubles and (everywhere or gan.distribution.rank == 1):
+                troubles[kind]()
+
+        def end(self, step: int) -> None:
+            time.sleep(lasts)  # as for an upload, or a measurement
 
     return [Trouble()]
 

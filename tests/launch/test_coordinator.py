@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.errors import CatganError, DataError
-from trainer.launch.coordinator import Beat, Begun, Coordinator, Ended, Failure, Line
+from trainer.launch.coordinator import Beat, Beginning, Coordinator, Ended, Failure, Line
 
 
 def beat(rank: int, step: int = 3) -> Beat:
@@ -42,7 +42,7 @@ def test_news_are_kept_and_log_lines_given_out_once(mailbox):
 def test_nothing_has_come_yet(mailbox):
     assert mailbox.news().furthest_step == -1
     assert mailbox.news().ended is None
-    assert mailbox.begun(1) is None
+    assert mailbox.beginning(1) is None
 
 
 def test_the_first_wish_to_stop_stands(mailbox):
@@ -62,7 +62,7 @@ def test_a_workers_own_wish_is_told_to_all_of_its_attempt(mailbox):
 
 def test_what_comes_from_an_attempt_that_is_over_is_dropped(mailbox):
     mailbox.ask_to_stop("there is more room")
-    mailbox.set_begun(Begun(1, 20))
+    mailbox.set_beginning(Beginning(1, 20))
     mailbox.check_in(1, beat(0), [Line(0, "host-0", 20, "old")])
     mailbox.begin_attempt(2)
     assert mailbox.check_in(1, beat(0), [Line(0, "host-0", 20, "late")]) == "this attempt is over"
@@ -71,15 +71,15 @@ def test_what_comes_from_an_attempt_that_is_over_is_dropped(mailbox):
     news = mailbox.news()
     assert (news.beats, news.lines, news.failures, news.ended) == ({}, [], [], None)
     assert news.silent_secs == {}
-    assert mailbox.begun(1) is None
-    assert mailbox.begun(2) is None
+    assert mailbox.beginning(1) is None
+    assert mailbox.beginning(2) is None
     assert mailbox.check_in(2, beat(0), []) == ""
 
 
 def test_what_workers_go_on_from(mailbox):
-    mailbox.set_begun(Begun(4, 60))
-    assert mailbox.begun(1) == Begun(4, 60)
-    assert mailbox.begun(2) is None
+    mailbox.set_beginning(Beginning(4, 60))
+    assert mailbox.beginning(1) == Beginning(4, 60)
+    assert mailbox.beginning(2) is None
 
 
 def test_an_error_of_ours_keeps_its_class_and_gets_a_place():

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.launch.conftest import open_run, steps_of
+from tests.run_folder.begun import begin_start
 from trainer.run_folder import NewRun
 
 SECS = 240
@@ -128,7 +129,7 @@ def test_the_debug_run_before_it_is_replaced(small, debugged, tmp_path):
 
 def test_nothing_else_is_replaced(small, tmp_path):
     real = open_run(tmp_path / "real-debug")
-    real.begin_start(0, NewRun("real-debug", "a", "b", "c"), host="here")
+    begin_start(real, 0, NewRun("real-debug", "a", "b", "c"), host="here")
     process = debug(small, tmp_path / "real", "training.steps=1")
     assert process.wait() == 2
     assert "holds something that no debug run left there" in process.told()

@@ -12,7 +12,7 @@ from ray.train.v2.api.exceptions import ControllerError, PreemptionError, Worker
 from ray.train.v2.api.preemption import PreemptionInfo
 
 from trainer.launch.coordinator import Beat, Failure, News
-from trainer.launch.fate import Fate, Progress, fate_of
+from trainer.launch.fate import AttemptFate, Progress, fate_of
 
 LOST = "UnavailableError: Collective ops is aborted by: Connection reset by peer"
 
@@ -29,7 +29,7 @@ def dead(error: Exception) -> WorkerHealthCheckFailedError:
     return WorkerHealthCheckFailedError("A worker health check failed.", failure=error)
 
 
-def judged(error, failures=(), silent=(0.5, 0.5)) -> Fate:
+def judged(error, failures=(), silent=(0.5, 0.5)) -> AttemptFate:
     news = News(beats(len(silent)), [], list(failures), None, dict(enumerate(silent)))
     return fate_of(error, news, len(silent), Progress(), 1.0)
 

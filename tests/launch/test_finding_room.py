@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from ray.autoscaler import sdk
 
 from trainer.config.cluster import ClusterSettings
 from trainer.errors import ClusterError
@@ -17,14 +18,21 @@ def cluster(monkeypatch):
 
     def nodes():
         free = polls.pop(0) if len(polls) > 1 else polls[0]
-        return [room.Node("host", {"CPU": 2.0}, {"CPU": cores}) for cores in free]
+        return [room.NodeRoom("host", {"CPU": 2.0}, {"CPU": cores}) for cores in free]
 
-    monkeypatch.setattr(room, "nodes", nodes)
+    monkeypatch.setattr(room, "node_rooms", nodes)
     monkeypatch.setattr(finding_room, "_POLL_SECS", 0.01)
     monkeypatch.setattr(finding_room, "_FREEING_SECS", 0.2)
     monkeypatch.setattr(finding_room, "_PATIENCE_SECS", 0.05)
-    monkeypatch.setattr(finding_room, "_ask_autoscaler", lambda need: None)
     return polls
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch):
+    """What the autoscaler was asked for, in order."""
+    found: list[list[dict]] = []
+    monkeypatch.setattr(sdk, "request_resources", lambda bundles: found.append(bundles))
+    return found
 
 
 def need(workers, **more) -> ClusterSettings:
@@ -74,3 +82,25 @@ def test_the_wait_can_be_ended_by_others(cluster):
 
     with pytest.raises(KeyboardInterrupt):
         await_room(need(1), can_grow=True, each_poll=give_way)
+
+
+def test_nodes_are_asked_for_while_room_is_waited_for_and_no_longer(cluster, asked):
+    cluster += [[2.0], [2.0], [2.0, 2.0]]
+    assert await_room(need(3), can_grow=True) == 3
+    assert asked == [[{"CPU": 1}] * 3, []]
+    with pytest.raises(ClusterError):
+        await_room(need(8), can_grow=True)
+    assert asked[2:] == [[{"CPU": 1}] * 8, []]
+
+
+def test_nobody_is_asked_where_there_is_room(cluster, asked):
+    cluster.append([2.0, 2.0])
+    await_room(need(2), can_grow=True)
+    assert asked == []
+
+
+def test_nodes_with_another_gpu_are_not_asked_for(cluster, asked):
+    cluster.append([2.0])
+    with pytest.raises(ClusterError):
+        await_room(need(1, gpus_per_worker=1, accelerator_type="L4"), can_grow=True)
+    assert asked[0] == [{"CPU": 1, "GPU": 1, "accelerator_type:L4": 0.001}]

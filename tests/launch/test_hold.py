@@ -14,6 +14,7 @@ import threading
 import pytest
 
 from tests.launch.processes import wait_until
+from tests.run_folder.begun import begin_start
 from trainer import storage
 from trainer.errors import CheckpointError, ClusterError, ConfigError
 from trainer.launch import alive
@@ -36,7 +37,7 @@ def run(request, tmp_path):
 @pytest.fixture
 def local(tmp_path):
     run = RunFolder(storage.open_folder(str(tmp_path / "run")))
-    run.begin_start(0, NEW, host="first")
+    begin_start(run, 0, NEW, host="first")
     return run
 
 
@@ -73,7 +74,7 @@ def test_from_a_run_that_does_not_exist_to_its_release(run):
         run.claim_start(NEW, host="here", holder=held.holder)
         there = run.read_record().holder
         assert (there.token, there.pid) == (held.token, os.getpid())
-        assert alive.fate(there.pid, there.process) == "alive"
+        assert alive.state(there.pid, there.process) == "alive"
         with pytest.raises(ClusterError, match=rf"start 1 on .* \(pid {os.getpid()}\)"):
             hold(run).__enter__()
         assert held.lost() == ""
@@ -123,7 +124,7 @@ def test_of_two_that_saw_no_run_one_claims_it(run):
 
 
 def test_signs_of_life_go_on_until_the_end(run):
-    run.begin_start(0, NEW, host="first")
+    begin_start(run, 0, NEW, host="first")
     with hold(run, lease_secs=0.3) as held:
         held.take()
         seen = set()
@@ -183,7 +184,7 @@ def test_a_frozen_process_is_waited_for_and_said_so_once(local, process, caplog)
     caplog.set_level(logging.INFO, "catgan")
     process.send_signal(signal.SIGSTOP)
     identity = alive.identity(process.pid)
-    wait_until(lambda: alive.fate(process.pid, identity) == "frozen")
+    wait_until(lambda: alive.state(process.pid, identity) == "frozen")
     held_by(local, pid=process.pid, process=identity, lease_secs=1.0)
     with hold(local) as held:
         held.take()
@@ -193,7 +194,7 @@ def test_a_frozen_process_is_waited_for_and_said_so_once(local, process, caplog)
 
 
 def test_one_elsewhere_that_gives_a_sign_is_refused(run):
-    run.begin_start(0, NEW, host="first")
+    begin_start(run, 0, NEW, host="first")
     held_by(run, renewed=now(20))
     renewing = threading.Timer(0.5, lambda: held_by(run))
     renewing.start()
@@ -231,9 +232,8 @@ def test_a_run_that_is_given_back_while_it_is_waited_for(local):
 
 
 def test_one_that_lost_the_run_is_told_and_refused(run):
-    run.begin_start(0, NEW, host="first")
-    lines = []
-    with hold(run, on_lost=lines.append, lease_secs=0.3) as held:
+    begin_start(run, 0, NEW, host="first")
+    with hold(run, lease_secs=0.3) as held:
         held.take()
         taken = held_by(run, "thief", pid=99)
         wait_until(held.lost)
@@ -243,14 +243,13 @@ def test_one_that_lost_the_run_is_told_and_refused(run):
         with pytest.raises(CheckpointError, match=r"lost the run .* pid 99 on elsewhere") as caught:
             held.raise_if_lost()
         assert "let the other go on" in str(caught.value)
-    assert lines == [held.lost()]
     assert run.read_record().holder == taken
 
 
 def test_one_that_lost_the_run_to_a_start_that_is_over_already(local):
     with hold(local, lease_secs=0.3) as held:
         held.take()
-        number = local.begin_start(0, NEW, host="second")
+        number = begin_start(local, 0, NEW, host="second")
         local.update_record(lambda record: record.model_copy(update={"holder": None}))
         wait_until(held.lost)
         assert held.lost() == f"start {number} on second took the run over and has ended since"
@@ -270,7 +269,7 @@ def test_a_bucket_that_does_not_answer_is_told_once_and_not_asked_at_the_end(
 ):
     monkeypatch.setenv("CATGAN_STORAGE_DEADLINE_SECS", "0.2")
     run = RunFolder(storage.open_folder(f"{bucket.address}/run"))
-    run.begin_start(0, NEW, host="first")
+    begin_start(run, 0, NEW, host="first")
     with hold(run, lease_secs=0.6) as held:
         held.take()
         bucket.faults.add("status", status=503, every=1)
@@ -297,18 +296,18 @@ def test_the_environment_sets_the_length_of_a_lease(local, monkeypatch):
 
 def test_what_is_known_of_processes(process):
     here = alive.identity(os.getpid())
-    assert alive.fate(os.getpid(), here) == "alive"
+    assert alive.state(os.getpid(), here) == "alive"
     assert alive.same_clock(here)
     assert alive.identity(process.pid) != here
-    assert alive.fate(1, alive.identity(1)) == "alive"  # of another user, perhaps
+    assert alive.state(1, alive.identity(1)) == "alive"  # of another user, perhaps
     for elsewhere in ("", "another-boot/pid:[1]/5", "x"):
-        assert alive.fate(os.getpid(), elsewhere) == "unknown"
+        assert alive.state(os.getpid(), elsewhere) == "unknown"
         assert not alive.same_clock(elsewhere)
     boot, _, began = here.split("/")
     container = f"{boot}/pid:[4711]/{began}"
-    assert alive.fate(os.getpid(), container) == "unknown"
+    assert alive.state(os.getpid(), container) == "unknown"
     assert alive.same_clock(container)
     process.kill()
     process.wait()
-    assert alive.fate(process.pid, alive.identity(os.getpid())) == "gone"
+    assert alive.state(process.pid, alive.identity(os.getpid())) == "gone"
     assert alive.identity(process.pid) == ""

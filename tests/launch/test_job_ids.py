@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trainer.errors import ClusterError
 from trainer.launch import jobs
-from trainer.launch.following import fate
+from trainer.launch.following import end_of
 from trainer.launch.job_server import Job
 from trainer.run_folder import RunRecord
 from trainer.run_folder.record import DatasetRecord, StartRecord
@@ -73,4 +73,4 @@ def test_a_job_of_another_tool_is_known_by_what_it_says_of_its_run():
     ],
 )
 def test_the_end_of_a_job_is_an_exit_code(job, code):
-    assert fate(job).exit_code == code
+    assert end_of(job).exit_code == code

@@ -20,7 +20,8 @@ from tests.cluster.nodes import several
 from tests.conftest import REPOSITORY
 from trainer.errors import ClusterError
 from trainer.launch import ray_address, ray_package
-from trainer.launch.ray_cluster import connected, nodes, own_signals
+from trainer.launch.ray_cluster import connected, nodes
+from trainer.launch.ray_restraint import own_signals
 
 
 @pytest.fixture(scope="module")

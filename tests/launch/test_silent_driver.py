@@ -3,7 +3,7 @@
 import math
 import time
 
-from trainer.launch.coordinator import Beat, Begun, Coordinator
+from trainer.launch.coordinator import Beat, Beginning, Coordinator
 
 
 def beat() -> Beat:
@@ -18,7 +18,7 @@ def mailbox(secs: float) -> Coordinator:
 
 def test_a_frozen_driver_is_noticed_and_the_wish_stands():
     box = mailbox(0.05)
-    box.set_begun(Begun(1, 0))
+    box.set_beginning(Beginning(1, 0))
     assert box.check_in(1, beat(), []) == ""
     time.sleep(0.1)
     assert box.check_in(1, beat(), []) == "its driver gave no sign of life for 0 s"
@@ -34,7 +34,7 @@ def test_a_driver_that_reads_a_long_checkpoint_is_not_silent():
 
 def test_one_that_asks_is_heard():
     box = mailbox(1000.0)
-    box.set_begun(Begun(1, 0))
+    box.set_beginning(Beginning(1, 0))
     box.news()
     assert box.check_in(1, beat(), []) == ""
     assert mailbox(math.inf).check_in(1, beat(), []) == ""

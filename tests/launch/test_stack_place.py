@@ -132,3 +132,37 @@ def test_in_a_step_that_waits_for_data_inside(threads, tmp_path):
 def test_a_thread_that_is_gone():
     place = place_of(-1, sys._current_frames())
     assert (place.words, place.waits) == ("its training thread has ended", False)
+
+
+def test_a_checkpoint_that_waits_for_the_one_before(threads, tmp_path):
+    from tests.checkpoint.conftest import begin, meta_of, state_of
+    from trainer import checkpoint, storage
+    from trainer.run_folder import RunFolder
+
+    run = RunFolder(storage.open_folder(str(tmp_path / "run")))
+    held = lambda step: threads.over.wait()  # noqa: E731
+    store = checkpoint.CheckpointStore(run, begin(run).start, before_publish=held)
+
+    def save() -> None:
+        with store:
+            for step in (10, 20):
+                store.save(step, state_of(step), meta_of(step))
+
+    thread = threads.start(save)
+    settled(thread, "_settle")
+    place = place_of(thread, sys._current_frames())
+    assert place.stores
+    assert not place.waits
+
+
+def test_in_a_report_that_waits_for_the_other_ranks(threads, monkeypatch):
+    import ray.train
+
+    from trainer.launch import pointer
+
+    monkeypatch.setattr(ray.train, "report", lambda *told, **named: threads.over.wait())
+    thread = threads.start(lambda: pointer.report(None, None, {}, writer=False))
+    settled(thread, "report")
+    place = place_of(thread, sys._current_frames())
+    assert place.waits
+    assert "called from launch/pointer.py:" in place.words

@@ -3,7 +3,7 @@
 import re
 import time
 
-from trainer.launch.stages import Stages
+from trainer.launch.stages import Stages, Standstill
 
 
 def test_a_first_attempt_tells_nothing():
@@ -34,3 +34,17 @@ def test_a_clock_that_is_behind_gives_no_negative_time():
     stages = Stages(now + 5.0, now + 6.0)
     stages.mark("to import")
     assert "-" not in stages.told()
+
+
+def test_attempts_that_train_nothing_prolong_the_standstill():
+    now = time.time()
+    standstill = Standstill()
+    standstill.ends()  # the first attempt trains
+    assert standstill.lost_secs == 0
+    standstill.begins(now - 90, now - 88)
+    standstill.begins(now - 40, now - 39)  # this one died before its first step
+    assert (standstill.since, standstill.noticed_at) == (now - 90, now - 88)
+    standstill.ends()
+    standstill.begins(now - 10, now - 9)
+    standstill.ends()
+    assert abs(standstill.lost_secs - (90 + 10)) < 5

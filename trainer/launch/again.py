@@ -5,37 +5,26 @@ trained by `trainer.launch.door` like any other, in this process, alone.
 """
 
 import contextlib
-import logging
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from trainer import checkpoint, storage
+from trainer import checkpoint
 from trainer import config as configs
 from trainer.checkpoint.listing import manifest_name
 from trainer.checkpoint.networks import config_of
 from trainer.config import Config
-from trainer.errors import CatganError
 from trainer.launch import door
-from trainer.launch.scratch import remove_all
+from trainer.launch.scratch import scratch_folder
 from trainer.launch.starting import Options
 from trainer.progress import Interval
 from trainer.run_folder import RunFolder, names
-
-log = logging.getLogger("catgan")
 
 
 @contextlib.contextmanager
 def scratch_run(address: str) -> Iterator[RunFolder]:
     """Gives a run folder that nobody else has, and removes it at the end."""
-    folder = storage.open_folder(f"{address.rstrip('/')}-{secrets.token_hex(4)}")
-    try:
+    with scratch_folder(address) as folder:
         yield RunFolder(folder)
-    finally:
-        try:
-            remove_all(folder)
-        except CatganError as error:
-            log.warning("the scratch run could not be removed: %s", error.what)
 
 
 def config_until(run: RunFolder, step: int) -> Config:
@@ -59,7 +48,6 @@ def train_again(
     first: int,
     last: int,
     scratch: RunFolder,
-    callbacks: Callable[[Any], list] = lambda gan: [],
 ) -> None:
     """Trains from one step to another in a scratch run folder.
 
@@ -69,7 +57,6 @@ def train_again(
         first: The step of the checkpoint to begin with; 0: from nothing.
         last: The step after which training stops.
         scratch: From `scratch_run`.
-        callbacks: `gan -> more callbacks`.
 
     Raises:
         CheckpointError: The checkpoint is missing or damaged, or the data set has other pictures.
@@ -78,7 +65,7 @@ def train_again(
     from trainer.callbacks.stop_at import StopAt
 
     config = _alone(config, scratch, last)
-    options = Options(callbacks=lambda gan: [*callbacks(gan), StopAt(last)])
+    options = Options(callbacks=lambda gan: [StopAt(last)])
     if not first:
         door.train(config, options)
         return

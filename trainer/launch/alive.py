@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-Fate = Literal["alive", "frozen", "gone", "unknown"]
+ProcessState = Literal["alive", "frozen", "gone", "unknown"]
 
 _PROC = Path("/proc")
 # In /proc/PID/stat: Z and X have ended, though a parent may not have asked yet; T and t stand.
@@ -35,7 +35,7 @@ def same_clock(of: str) -> bool:
     return bool(here) and here.split("/")[0] == of.split("/")[0]
 
 
-def fate(pid: int, of: str) -> Fate:
+def state(pid: int, of: str) -> ProcessState:
     """Says what became of a process.
 
     Args:
@@ -57,10 +57,10 @@ def fate(pid: int, of: str) -> Fate:
     stat = _stat(pid)
     if stat is None:
         return "unknown"
-    state, start_time = stat
-    if start_time != began or state in _ENDED:
+    letter, start_time = stat
+    if start_time != began or letter in _ENDED:
         return "gone"
-    return "frozen" if state in _STOPPED else "alive"
+    return "frozen" if letter in _STOPPED else "alive"
 
 
 def _here() -> str:

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ray
@@ -19,7 +19,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from trainer.config.cluster import ClusterSettings
 from trainer.errors import CatganError
 from trainer.launch.coordinator import Ended, Line, News
-from trainer.launch.fate import Fate, Progress, fate_of
+from trainer.launch.fate import AttemptFate, Progress, fate_of
 from trainer.launch.ray_backend import HeldPorts, tensorflow_trainer
 from trainer.launch.ray_storage import ray_storage
 from trainer.launch.ray_worker import Told, work
@@ -78,7 +78,7 @@ class Attempt:
         self._thread = threading.Thread(target=self._fit, name="ray-train", daemon=True)
         self._thread.start()
 
-    def wait(self, each_poll: Callable[[], None]) -> Fate:
+    def wait(self, each_poll: Callable[[], None]) -> AttemptFate:
         """Passes the workers' log lines on until they have ended.
 
         Args:
@@ -110,20 +110,13 @@ class Attempt:
 
     def _fit(self) -> None:
         try:
-            self._trainer().fit()
+            with _set_where_unset(_variables(self._settings)):
+                self._trainer().fit()
         except BaseException as error:
             self._error = error
 
     def _trainer(self) -> Any:
-        for name, value in _RAY_SETTINGS.items():
-            os.environ.setdefault(name, value)
         told, settings = self._told, self._settings
-        for name, secs in (
-            ("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", settings.start_timeout_secs),
-            # Of a process that is frozen as a whole; stuck threads are our own watchdog's.
-            ("RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S", settings.hang_timeout_secs),
-        ):
-            os.environ.setdefault(name, str(secs))
         path, filesystem = ray_storage(self._folder.address)
         resources = {"CPU": float(settings.cpus_per_worker)}
         if settings.gpus_per_worker:
@@ -152,7 +145,7 @@ class Attempt:
         try:
             self._news = ray.get(self._coordinator.news.remote(), timeout=20)
         except ray.exceptions.RayError:
-            return  # slow, or started again by Ray: workers will tell it once more
+            return  # slow, or dead: these workers go on; other ones would need it
         for beat in self._news.beats.values():
             self._progress = self._progress.seen(beat.step, time.time() - beat.stood_secs)
         for line in self._news.lines:
@@ -168,7 +161,7 @@ class Attempt:
             self._take_news()
             self._news.ended = self._news.ended or self._noted_end()
 
-    def _fate(self) -> Fate:
+    def _fate(self) -> AttemptFate:
         self._news.ended = self._news.ended or self._noted_end()
         return fate_of(self._error, self._news, self.workers, self._progress, self._noticed_at)
 
@@ -182,6 +175,31 @@ class Attempt:
             if own.number == self._start and own.ended:
                 return Ended(record.status, record.step, own.cause or "")
         return None
+
+
+def _variables(settings: ClusterSettings) -> dict[str, str]:
+    """What Ray Train reads when it starts a group of workers, and hands on to them."""
+    return {
+        **_RAY_SETTINGS,
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(settings.start_timeout_secs),
+        # Of a process that is frozen as a whole; stuck threads are our own watchdog's.
+        "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(settings.hang_timeout_secs),
+    }
+
+
+@contextlib.contextmanager
+def _set_where_unset(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables for the block: the next run of this process has its own.
+
+    What the person has set stands, and stays.
+    """
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _pass_on(line: Line) -> None:

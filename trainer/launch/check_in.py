@@ -21,10 +21,13 @@ import ray
 from trainer.console import duration
 from trainer.errors import CatganError
 from trainer.launch.coordinator import Beat, Failure, Line
-from trainer.launch.stack_place import place_of
+from trainer.launch.stack_place import Place, place_of
+from trainer.storage import limits
 
 CHECK_IN_SECS = 1.0
 _ANSWER_SECS = 20.0
+# Of the last measurement, which is given up after 900 s, and of the last grid and export.
+_LAST_WORK_SECS = 1200.0
 # Who waits for another worker lets that one speak first: it knows what it is stuck in.
 _COURTESY_SECS = 5.0
 _MOST_LINES = 1000
@@ -37,7 +40,8 @@ class CheckIn:
         coordinator: Handle of the actor.
         attempt: Number of this attempt.
         rank: Of this worker.
-        hang_timeout_secs: After so long without a finished step the process is killed.
+        hang_timeout_secs: After so long without a finished step the process is killed. Longer
+            where it, or the one it waits for, waits for storage, and after the last step.
         start_timeout_secs: The same before the first step, where that is longer: it takes
             imports, a checkpoint, and tracing.
 
@@ -62,6 +66,7 @@ class CheckIn:
         self.host = socket.gethostname()
         self._step, self._moved_at = -1, time.monotonic()
         self._trainer = threading.get_ident()
+        self._ends = False
         self._cause = ""
         self.trained_at: float | None = None
         self._over = threading.Event()
@@ -101,6 +106,10 @@ class CheckIn:
         self._step, self._moved_at = step, time.monotonic()
         self.trained_at = self.trained_at or time.time()
 
+    def ends(self, step: int) -> None:
+        """Notes that no step follows `step`: what it left to be stored and measured does."""
+        self._step, self._moved_at, self._ends = step, time.monotonic(), True
+
     def fail(self, error: BaseException) -> None:
         """Tells the driver of an error, before it reaches Ray."""
         own = isinstance(error, CatganError)
@@ -124,7 +133,8 @@ class CheckIn:
 
     def _check_in(self) -> None:
         stood = time.monotonic() - self._moved_at
-        beat = Beat(self.rank, self.host, os.getpid(), self._step, stood)
+        stores = stood > CHECK_IN_SECS and self._place().stores
+        beat = Beat(self.rank, self.host, os.getpid(), self._step, stood, stores)
         wish = self._send(self._coordinator.check_in.remote(self._attempt, beat, self._log.take()))
         self._cause = self._cause or wish
 
@@ -135,30 +145,52 @@ class CheckIn:
             # The driver is gone, and Ray will end this process; or it is only slow.
             return ""
 
+    def _place(self) -> Place:
+        return place_of(self._trainer, sys._current_frames())
+
     def _watch(self) -> None:
         stood = time.monotonic() - self._moved_at
         begun = self.trained_at is not None
         limit = self._hang_timeout_secs if begun else self._start_timeout_secs
         if stood < limit:
             return
-        place = place_of(self._trainer, sys._current_frames())
-        if place.waits and stood < limit + _COURTESY_SECS:
+        place = self._place()
+        if stood < limit + self._patience_secs(place):
             return
+        self._send(self._coordinator.fail.remote(self._attempt, self._hang(place, stood, limit)))
+        # A thread that is stuck in native code cannot be ended in any other way.
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _patience_secs(self, place: Place) -> float:
+        """How much longer than its limit a worker may stand there: what is waited for has its own.
+
+        Not for ever: a disk of a network may hang, and says nothing.
+        """
+        waits_for_storage = place.stores or (
+            place.waits and self._send(self._coordinator.stores.remote(self._attempt))
+        )
+        patience = _COURTESY_SECS if place.waits else 0.0
+        if self._ends or waits_for_storage:
+            patience += limits.current().deadline_secs
+        return patience + (_LAST_WORK_SECS if self._ends else 0.0)
+
+    def _hang(self, place: Place, stood: float, limit: float) -> Failure:
         done = f"after step {self._step:,}" if self._step > 0 else "before its first step"
+        begun = self.trained_at is not None
         key = "hang" if begun or limit == self._hang_timeout_secs else "start"
-        failure = Failure(
+        expected = f"a step within cluster.{key}_timeout_secs={limit:g}"
+        if self._ends:
+            expected = f"its end within {limit:g} s, and what storage and a measurement may take"
+        return Failure(
             self.rank,
             self.host,
             "Waiting" if place.waits else "Hang",
             f"stood still for {duration(stood)} {done}, {place.words}",
-            f"a step within cluster.{key}_timeout_secs={limit:g}",
+            expected,
             "",
             False,
             place.trace,
         )
-        self._send(self._coordinator.fail.remote(self._attempt, failure))
-        # A thread that is stuck in native code cannot be ended in any other way.
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Forward(logging.Handler):

@@ -18,7 +18,7 @@ from trainer.errors import CatganError
 
 
 @dataclass(frozen=True)
-class Begun:
+class Beginning:
     """What all workers of an attempt go on from.
 
     Attributes:
@@ -40,6 +40,7 @@ class Beat:
         pid: Of its process.
         step: The last finished step, -1 before the model is built.
         stood_secs: Since then, or since its beginning.
+        stores: It waits for storage, and the others for it.
     """
 
     rank: int
@@ -47,6 +48,7 @@ class Beat:
     pid: int
     step: int
     stood_secs: float
+    stores: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Coordinator:
         self._silence_secs = silence_secs
         self._asked_at = math.inf
         self._attempt = 0
-        self._begun: Begun | None = None
+        self._beginning: Beginning | None = None
         self._news = News()
         self._wish = ""
         self._heard_at: dict[int, float] = {}
@@ -148,14 +150,14 @@ class Coordinator:
     def begin_attempt(self, attempt: int) -> None:
         """Empties everything; only messages of this attempt count from now on."""
         with self._lock:
-            self._attempt, self._begun, self._news, self._wish = attempt, None, News(), ""
+            self._attempt, self._beginning, self._news, self._wish = attempt, None, News(), ""
             self._heard_at = {}
             self._asked_at = math.inf  # it may be reading a checkpoint
 
-    def set_begun(self, begun: Begun) -> None:
+    def set_beginning(self, beginning: Beginning) -> None:
         """Tells workers what they go on from."""
         with self._lock:
-            self._begun = begun
+            self._beginning = beginning
             self._asked_at = time.monotonic()
 
     def ask_to_stop(self, cause: str) -> None:
@@ -177,15 +179,21 @@ class Coordinator:
             self._news = News(dict(news.beats), [], list(news.failures), news.ended)
             return news
 
-    def begun(self, attempt: int) -> Begun | None:
+    def beginning(self, attempt: int) -> Beginning | None:
         """Returns what workers of this attempt go on from, None if that is not known yet."""
         with self._lock:
-            return self._begun if attempt == self._attempt else None
+            return self._beginning if attempt == self._attempt else None
 
     def hosts(self) -> dict[int, str]:
         """Returns the name of each rank's machine, as far as they have checked in."""
         with self._lock:
             return {rank: beat.host for rank, beat in self._news.beats.items()}
+
+    def stores(self, attempt: int) -> bool:
+        """Says whether a worker of this attempt waits for storage, and so the others for it."""
+        with self._lock:
+            beats = self._news.beats.values()
+            return attempt == self._attempt and any(beat.stores for beat in beats)
 
     def check_in(self, attempt: int, beat: Beat, lines: list[Line]) -> str:
         """Takes a worker's news and returns why it should stop, or ""."""

@@ -5,12 +5,11 @@ Owns what is looked at and in which order. Each subject has a file of its own,
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 
 from trainer import storage
 from trainer.config import Config
-from trainer.launch import doctor_storage, doctor_trial
+from trainer.launch import doctor_storage, doctor_trial, ray_address
 from trainer.launch.finding import Diagnosis, Finding, examined, ok, warning
 from trainer.launch.starting import Options, on_cluster
 from trainer.run_folder import RunFolder
@@ -44,24 +43,20 @@ def examine(
         diagnosis.findings += new
         return all(finding.state != "failure" for finding in new)
 
+    joined = ray_address.meant(address) if on_cluster(config, Options(address=address)) else None
     with contextlib.ExitStack() as stack:
-        if on_cluster(config, Options(address=address)):
-            there = found(examined("cluster", lambda: _cluster(config, address, stack)))
+        if joined is not None:
+            there = found(examined("cluster", lambda: _cluster(config, joined, stack)))
         else:
             there = found(examined("this machine", lambda: _this_machine(config)))
         stored = found(examined("run folder", lambda: doctor_storage.bucket(config)))
         pictured = found(examined("data set", lambda: doctor_storage.dataset(config)))
         if trial_secs and there and stored and pictured:
-            joined = _joined(address) if on_cluster(config, Options(address=address)) else None
             trial = lambda: _trial(config, joined, diagnosis, trial_secs)  # noqa: E731
             found(examined("a piece of the run", trial))
         elif trial_secs:
             found(iter([_no_trial()]))
     return diagnosis
-
-
-def _joined(address: str | None) -> str:
-    return address or ("auto" if os.environ.get("RAY_ADDRESS") else "local")
 
 
 def _no_trial() -> Finding:
@@ -80,20 +75,17 @@ def _this_machine(config: Config) -> Iterator[Finding]:
         yield from doctor_cluster.gpu_findings("this machine", doctor_cluster.look_at_gpu())
 
 
-def _cluster(config: Config, address: str | None, stack: contextlib.ExitStack) -> Iterator[Finding]:
+def _cluster(config: Config, address: str, stack: contextlib.ExitStack) -> Iterator[Finding]:
     """Connects, for as long as the examination lasts, and asks the nodes."""
     from trainer.launch import doctor_cluster
-    from trainer.launch.ray_cluster import connected
+    from trainer.launch.ray_cluster import connected_for
+    from trainer.launch.ray_package import training_mark
 
-    settings = config.cluster
     yield doctor_cluster.here()
-    joined = _joined(address)
-    cores = settings.max_workers * settings.cpus_per_worker
-    cores = max(len(os.sched_getaffinity(0)), cores)
-    cluster = stack.enter_context(connected(joined, cpus=cores, package=settings.package))
-    yield ok("cluster", f"connected to {'one of this machine' if cluster.is_own else joined}")
+    cluster = stack.enter_context(connected_for(config.cluster, address))
+    yield ok("cluster", f"connected to {'one of this machine' if cluster.is_own else address}")
     if not cluster.is_own:
-        yield from doctor_cluster.versions(doctor_cluster.expected_mark())
+        yield from doctor_cluster.versions(training_mark())
     yield from doctor_cluster.room(config)
     yield from doctor_cluster.gpus(config)
 

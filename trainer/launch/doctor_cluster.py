@@ -3,7 +3,6 @@
 Owns what is asked of every node, as a Ray task there. Only inside `ray_cluster.connected`.
 """
 
-import importlib.metadata
 import platform
 from collections.abc import Iterator
 from typing import Any
@@ -11,22 +10,16 @@ from typing import Any
 from trainer.config import Config
 from trainer.errors import ClusterError
 from trainer.launch.finding import Finding, failure, ok, warning
-from trainer.launch.ray_package import Mark, mark
+from trainer.launch.ray_package import Mark, training_mark
 
-LIBRARIES = ("tensorflow", "keras", "numpy", "ray")
 ANSWER_SECS = 180.0
 """How long a node may take: it may have to fetch the program first, and import TensorFlow."""
 
 
 def described() -> dict[str, str]:
     """Returns the versions of this process, by name."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    libraries = {name: version or "missing" for name, version in training_mark().libraries}
+    return {"python": platform.python_version(), **libraries}
 
 
 def here() -> Finding:
@@ -59,7 +52,7 @@ def room(config: Config) -> Iterator[Finding]:
     """Counts the places for workers; none too few is a failure."""
     from trainer.launch import room as places
 
-    nodes, need = places.nodes(), config.cluster
+    nodes, need = places.node_rooms(), config.cluster
     free, capacity = (places.places(nodes, need, free=flag) for flag in (True, False))
     if capacity < need.min_workers:
         yield failure("room", places.missing(nodes, need, 0.0))
@@ -78,7 +71,7 @@ def gpus(config: Config) -> Iterator[Finding]:
     if not config.cluster.gpus_per_worker:
         yield ok("GPUs", "none asked for (cluster.gpus_per_worker=0)")
         return
-    answers = _ask_every_node(_look_at_gpu, gpus=1)
+    answers = _ask_every_node(look_at_gpu, gpus=1)
     for host, answer in answers.items():
         yield from gpu_findings(host, answer)
 
@@ -133,9 +126,6 @@ def look_at_gpu() -> dict[str, Any]:
     }
 
 
-_look_at_gpu = look_at_gpu
-
-
 def _driver() -> str:
     """The version of NVIDIA's driver; "" where its own program does not answer."""
     import subprocess
@@ -146,11 +136,6 @@ def _driver() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return answer.stdout.splitlines()[0].strip() if answer.stdout.strip() else ""
-
-
-def expected_mark() -> Mark:
-    """What every node must have in common with this process."""
-    return mark(*LIBRARIES)
 
 
 def _ask_every_node(question: Any, *arguments: Any, gpus: int = 0) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Owns what is tried there. What it writes has a name of its own and is deleted ag
 
 import hashlib
 import os
-import secrets
 import statistics
 import time
 from collections.abc import Iterator
@@ -13,14 +12,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainer import console, storage
+from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.data.decode import decode
-from trainer.data.order import default_lanes
+from trainer.data.order import lanes_for
 from trainer.data.shards import MANIFEST_NAME, Manifest, checked_manifest, read_example, read_frames
 from trainer.errors import DataError, StorageError
 from trainer.launch import starting
 from trainer.launch.finding import Finding, ok, warning
-from trainer.launch.scratch import remove_all
+from trainer.launch.scratch import remove_all, scratch_folder
 
 PROBE_BYTES = 8 * 2**20
 _SMALL_TRIES = 5
@@ -35,9 +35,8 @@ def bucket(config: Config) -> Iterator[Finding]:
     Raises:
         StorageError: Something of it is refused, or overwriting is not.
     """
-    beside = storage.open_folder(f"{config.run.rstrip('/')}-doctor-{secrets.token_hex(4)}")
     data = os.urandom(PROBE_BYTES)
-    try:
+    with scratch_folder(f"{config.run.rstrip('/')}-doctor") as beside:
         asked = [_timed(lambda: beside.exists("small")) for _ in range(_SMALL_TRIES)]
         _must_refuse_to_overwrite(beside, "small")
         wrote = _timed(lambda: beside.write("large", data))
@@ -48,8 +47,7 @@ def bucket(config: Config) -> Iterator[Finding]:
                 expected="a bucket, or a folder of a consistent file system",
                 remedy="use a Google Cloud Storage bucket",
             )
-    finally:
-        remove_all(beside)
+        remove_all(beside)  # here it is tried too; afterwards it is only tidied up
     yield from _speed(config.run, statistics.median(asked), wrote, read)
 
 
@@ -106,8 +104,7 @@ def dataset(config: Config) -> Iterator[Finding]:
             "data set",
             f"{folder.address} is not there yet: the first start makes it from "
             f"{config.dataset.source}",
-            f"prepare it before GPUs wait for it: catgan prepare {config.dataset.source} "
-            f"{folder.address} --size {config.dataset.size_px}",
+            f"prepare it before GPUs wait for it: {_as_the_first_start(config, folder)}",
         )
         return
     manifest = checked_manifest(folder)
@@ -121,6 +118,14 @@ def dataset(config: Config) -> Iterator[Finding]:
         f"{console.size(size)}, all there; one decoded to {' × '.join(map(str, shape))}",
     )
     yield from _lanes(config, len(shards))
+
+
+def _as_the_first_start(config: Config, folder: storage.Folder) -> str:
+    """The command that gives the data set which `starting.prepare_if_missing` would."""
+    wish = config.dataset
+    words = ("--size", wish.size_px, "--crop", wish.crop, "--encoding", wish.encoding)
+    held_out = ("--val-fraction", f"{wish.val_fraction:g}")
+    return catgan("prepare", wish.source, folder.address, *words, *held_out)
 
 
 def _decoded(folder: storage.Folder, manifest: Manifest) -> tuple[int, ...]:
@@ -141,8 +146,7 @@ def _decoded(folder: storage.Folder, manifest: Manifest) -> tuple[int, ...]:
 
 
 def _lanes(config: Config, shards: int) -> Iterator[Finding]:
-    workers = config.cluster.max_workers
-    lanes = config.dataset.lanes or default_lanes(config.training.update_batch, workers)
+    workers, lanes = config.cluster.max_workers, lanes_for(config)
     if workers > 1 and shards < lanes:
         yield warning(
             "lanes",

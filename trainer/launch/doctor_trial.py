@@ -4,7 +4,6 @@ Owns how the piece differs from the run (where it lies, how long it lasts, what 
 and what follows from it. It is trained by `trainer.launch.door` like any other, and removed.
 """
 
-import secrets
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,10 +17,11 @@ from trainer.errors import TrainingError
 from trainer.launch import door
 from trainer.launch.doctor_watch import Watch, read_notes
 from trainer.launch.finding import Finding, ok, warning
-from trainer.launch.scratch import remove_all
+from trainer.launch.machines import grace_secs
+from trainer.launch.scratch import scratch_folder
 from trainer.launch.starting import Options
 from trainer.progress import Interval
-from trainer.run_folder import RunFolder, read_metrics
+from trainer.run_folder import RunFolder, names, read_metrics
 
 TRIAL_SECS = 30.0
 """How long the piece trains, compilation included."""
@@ -67,15 +67,12 @@ def tried(config: Config, address: str | None, secs: float = TRIAL_SECS) -> Tria
     Raises:
         CatganError: It could not be trained; that is what the run would have met.
     """
-    scratch = storage.open_folder(f"{config.run.rstrip('/')}-doctor-{secrets.token_hex(4)}")
-    piece = _piece(config, scratch, secs)
-    try:
+    with scratch_folder(f"{config.run.rstrip('/')}-doctor") as scratch:
+        piece = _piece(config, scratch, secs)
         began = time.time()
         options = Options(address=address, callbacks=Watch(scratch.address))
         door.train(piece, options)
         return _read(piece, scratch, began)
-    finally:
-        remove_all(scratch)
 
 
 def _piece(config: Config, scratch: storage.Folder, secs: float) -> Config:
@@ -145,7 +142,7 @@ def grids(config: Config, first: int, last: int) -> int:
 
 def _write_secs(folder: RunFolder, step: int, scratch: storage.Folder) -> float:
     """Times writing a checkpoint once more, part by part, from this machine."""
-    prefix = f"checkpoints/step-{step:09d}/"
+    prefix = f"{names.checkpoint_folder(step)}/"
     parts = [folder.folder.read(entry.name) for entry in list(folder.folder.list(prefix))]
     began = time.perf_counter()
     for number, data in enumerate(parts):
@@ -177,14 +174,6 @@ def _memory(note: dict[str, Any]) -> Finding:
     return ok(name, told)
 
 
-def grace_secs(config: Config) -> float:
-    """Returns how long a worker has after the notice that its machine is taken back."""
-    settings = config.cluster
-    if settings.spot:
-        return min(settings.grace_secs, settings.spot_grace_secs)
-    return settings.grace_secs
-
-
 def needed_secs(config: Config, trial: Trial) -> tuple[float, float, float]:
     """Returns what passes until a checkpoint is published: notice, agreed step, writing."""
     steps = _CALLS_TO_AGREE * config.training.steps_per_call
@@ -192,7 +181,8 @@ def needed_secs(config: Config, trial: Trial) -> tuple[float, float, float]:
 
 
 def _grace(config: Config, trial: Trial) -> Finding:
-    parts, given = needed_secs(config, trial), grace_secs(config)
+    settings, parts = config.cluster, needed_secs(config, trial)
+    given = grace_secs(settings, spot=settings.spot)
     told = (
         f"{sum(parts):.1f} s from notice to published checkpoint of "
         f"{console.size(trial.checkpoint_bytes)} ({parts[0]:.1f} s until it is heard, "

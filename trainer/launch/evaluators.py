@@ -7,6 +7,7 @@ process ends with whoever began it, since it listens to its standard input.
 
 import dataclasses
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from typing import Any
 from trainer import storage
 from trainer.callbacks.evaluating import Evaluator, Found, Job
 from trainer.config import Config
-from trainer.errors import CatganError, TrainingError
+from trainer.errors import CatganError, StorageError, TrainingError
 from trainer.run_folder import names, split_run_address
+
+log = logging.getLogger("catgan.evaluation")
 
 NICENESS = 10
 
@@ -52,13 +55,19 @@ class Task:
         from trainer import quiet
 
         quiet.import_tensorflow()
-        from trainer.evaluation.evaluate import EvaluateOptions, evaluate
+        from trainer.evaluation.evaluate import EvaluateOptions, measure, open_sides
         from trainer.evaluation.files import write_nearest
 
         wish = EvaluateOptions(tuple(self.metrics), tuple(self.features), self.count)
-        found = evaluate(self.address, self.against, wish, cache_dir=self.cache_dir)
+        # Open until the end: training may delete the checkpoint meanwhile.
+        sides = open_sides(self.address, self.against, wish, self.cache_dir)
+        found = measure(sides, wish)
         run, _ = split_run_address(self.address)
-        write_nearest(found, storage.open_folder(run), names.NEAREST)
+        try:
+            write_nearest(found, sides, storage.open_folder(run), names.NEAREST)
+        except StorageError as error:
+            # The figures took minutes, and do not need the picture.
+            log.warning("%s was not written: %s", names.NEAREST, error.what)
         return found.as_dict()
 
 
@@ -85,6 +94,12 @@ def _measured(task: Task) -> Found | CatganError:
         return task.done()
     except CatganError as error:
         return error
+    except Exception as error:  # training must hear of it, whatever it is
+        return _failed(f"measuring failed with {type(error).__name__}: {error}")
+
+
+def _failed(what: str) -> TrainingError:
+    return TrainingError(what, expected="figures", remedy="try it by hand: catgan evaluate RUN")
 
 
 def _measured_kindly(task: Task) -> Found | CatganError:
@@ -95,7 +110,18 @@ def _measured_kindly(task: Task) -> Found | CatganError:
 
 class _Process(Job):
     def __init__(self, task: Task) -> None:
-        self._process = subprocess.Popen(
+        try:
+            self._process = self._begun(task)
+        except OSError as error:
+            raise _failed(f"no process can measure: {error}") from error
+        self._said = ""
+        # An answer may be longer than a pipe holds.
+        self._reader = threading.Thread(target=self._read, name="evaluation", daemon=True)
+        self._reader.start()
+
+    @staticmethod
+    def _begun(task: Task) -> subprocess.Popen:
+        process = subprocess.Popen(
             [sys.executable, "-m", "trainer.launch.evaluators"],
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
             stdin=subprocess.PIPE,
@@ -103,12 +129,9 @@ class _Process(Job):
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
-        print(json.dumps(dataclasses.asdict(task)), file=self._process.stdin, flush=True)
-        self._said = ""
-        # An answer may be longer than a pipe holds.
-        self._reader = threading.Thread(target=self._read, name="evaluation", daemon=True)
-        self._reader.start()
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        print(json.dumps(dataclasses.asdict(task)), file=process.stdin, flush=True)
+        return process
 
     def _read(self) -> None:
         with self._process:  # closes the pipes, standard input only when all was said
@@ -122,11 +145,8 @@ class _Process(Job):
         try:
             told = json.loads(self._said)
         except ValueError:
-            raise TrainingError(
-                f"the process that measures ended with exit code {self._process.returncode}",
-                expected="figures",
-                remedy="try it by hand: catgan evaluate RUN",
-            ) from None
+            code = self._process.returncode
+            raise _failed(f"the process that measures ended with exit code {code}") from None
         if "error" in told:
             raise TrainingError(told["error"])
         return told
@@ -151,7 +171,7 @@ class _RayTask(Job):
         try:
             found = ray.get(self._reference)
         except ray.exceptions.RayError as error:
-            raise TrainingError(f"the task that measures failed: {error}") from error
+            raise _failed(f"the task that measures failed: {error}") from error
         if isinstance(found, CatganError):
             raise found
         return found

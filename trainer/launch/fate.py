@@ -37,7 +37,7 @@ _UNSEEN_SECS = 2.0
 
 
 @dataclass(frozen=True)
-class Fate:
+class AttemptFate:
     """What became of an attempt.
 
     Attributes:
@@ -98,7 +98,7 @@ class Progress:
 
 def fate_of(
     error: BaseException | None, news: News, size: int, progress: Progress, noticed_at: float
-) -> Fate:
+) -> AttemptFate:
     """Judges an attempt.
 
     Args:
@@ -116,7 +116,7 @@ def fate_of(
         cause = f"{failure.where}: {failure.what}"
     else:
         cause = "; ".join(deaths) or _silence(news, size) or _last_word(failure, error)
-    return Fate(
+    return AttemptFate(
         news.ended,
         failure,
         cause,

@@ -4,7 +4,9 @@ Owns how long is waited, for how many workers, and what is said meanwhile. Count
 places is `room.py`'s; why a wait is given up early is the caller's to say.
 """
 
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,6 +16,8 @@ _POLL_SECS = 1.0
 # Ray frees what an ended group had within a moment, and notices a dead node within seconds.
 _FREEING_SECS = 10.0
 _PATIENCE_SECS = 2.0
+# Ray waits for a head that is gone in native code, for a minute.
+_ANSWER_SECS = 5.0
 
 log = logging.getLogger("catgan")
 
@@ -36,40 +40,58 @@ def await_room(
     from trainer.launch import room
 
     began, told = time.monotonic(), False
-    while True:
-        each_poll()
-        nodes = room.nodes()
-        free, capacity = (room.places(nodes, need, free=flag) for flag in (True, False))
-        waited = time.monotonic() - began
-        settled = free >= capacity or waited > _FREEING_SECS
-        if free >= need.max_workers or (free >= need.min_workers and settled):
-            return min(free, need.max_workers)
-        over = waited > need.start_timeout_secs
-        if over or (capacity < need.min_workers and not can_grow):
-            raise room.missing(nodes, need, waited if over else 0.0)
-        if not told and (capacity < need.min_workers or waited > _PATIENCE_SECS):
-            what = room.told(nodes, need)
-            log.warning("%s; waiting up to %g s for room", what, need.start_timeout_secs)
-            told = True
-            _ask_autoscaler(need)
-        time.sleep(_POLL_SECS)
+    with contextlib.ExitStack() as asked:
+        while True:
+            each_poll()
+            nodes = room.node_rooms()
+            free, capacity = (room.places(nodes, need, free=flag) for flag in (True, False))
+            waited = time.monotonic() - began
+            settled = free >= capacity or waited > _FREEING_SECS
+            if free >= need.max_workers or (free >= need.min_workers and settled):
+                return min(free, need.max_workers)
+            over = waited > need.start_timeout_secs
+            if over or (capacity < need.min_workers and not can_grow):
+                raise room.missing(nodes, need, waited if over else 0.0)
+            if not told and (capacity < need.min_workers or waited > _PATIENCE_SECS):
+                what = room.told(nodes, need)
+                log.warning("%s; waiting up to %g s for room", what, need.start_timeout_secs)
+                told = True
+                _ask_autoscaler(need, need.max_workers)
+                # Else no node is ever given back; workers hold those they got by themselves.
+                asked.callback(_ask_autoscaler, need, 0)
+            time.sleep(_POLL_SECS)
 
 
 def free_places(need: ClusterSettings) -> int:
     """Returns how many more workers there is room for now."""
     from trainer.launch import room
 
-    return room.places(room.nodes(), need, free=True)
+    return room.places(room.node_rooms(), need, free=True)
 
 
-def _ask_autoscaler(need: ClusterSettings) -> None:
-    """Tells an autoscaler what is waited for; without one, nothing happens."""
+def _ask_autoscaler(need: ClusterSettings, workers: int) -> None:
+    """Tells an autoscaler how many workers there is to be room for, until it is told anew.
+
+    Without an autoscaler nothing happens, and without a head it is not waited for.
+    """
     from ray.autoscaler.sdk import request_resources
 
+    def ask() -> None:
+        try:
+            request_resources(bundles=[_bundle(need)] * workers)
+        except Exception as error:
+            log.debug("no autoscaler was asked: %s", error)
+
+    asking = threading.Thread(target=ask, name="autoscaler", daemon=True)
+    asking.start()
+    asking.join(_ANSWER_SECS)
+
+
+def _bundle(need: ClusterSettings) -> dict[str, float]:
+    """What one worker asks of Ray, as Ray Train will."""
     bundle: dict[str, float] = {"CPU": need.cpus_per_worker}
     if need.gpus_per_worker:
         bundle["GPU"] = need.gpus_per_worker
-    try:
-        request_resources(bundles=[bundle] * need.max_workers)
-    except Exception as error:
-        log.debug("no autoscaler was asked: %s", error)
+    if need.accelerator_type:
+        bundle[f"accelerator_type:{need.accelerator_type}"] = 0.001
+    return bundle

@@ -25,7 +25,7 @@ _CLUSTER_CODE = ClusterError.exit_code
 
 
 @dataclass(frozen=True)
-class Fate:
+class JobEnd:
     """How a job ended.
 
     Attributes:
@@ -37,14 +37,14 @@ class Fate:
     exit_code: int
 
 
-def fate(job: Job) -> Fate:
+def end_of(job: Job) -> JobEnd:
     """Returns what the end of a job means."""
     if job.state == "SUCCEEDED":
-        return Fate(job, 0)
+        return JobEnd(job, 0)
     if job.state == "STOPPED":
-        return Fate(job, _STOPPED_CODE)
+        return JobEnd(job, _STOPPED_CODE)
     code = job.exit_code if job.exit_code is not None and job.exit_code > 0 else _CLUSTER_CODE
-    return Fate(job, code)
+    return JobEnd(job, code)
 
 
 class Follower:
@@ -72,7 +72,7 @@ class Follower:
         self._told_chars = 0
         self._lost_at: float | None = None
 
-    def to_the_end(self) -> Fate:
+    def to_the_end(self) -> JobEnd:
         """Returns how the job ended.
 
         Raises:
@@ -91,7 +91,7 @@ class Follower:
             else:
                 self._reached()
                 if job.ended:
-                    return fate(job)
+                    return end_of(job)
             wait = min(2 * wait, _MOST_WAIT_SECS) if self._lost_at else _LEAST_WAIT_SECS
             time.sleep(wait)
 

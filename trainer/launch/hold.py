@@ -12,7 +12,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -31,12 +30,7 @@ _STOP_SECS = 5.0
 log = logging.getLogger("catgan")
 
 
-def hold(
-    folder: RunFolder,
-    *,
-    on_lost: Callable[[str], None] = lambda line: None,
-    lease_secs: float | None = None,
-) -> "Hold":
+def hold(folder: RunFolder, *, lease_secs: float | None = None) -> "Hold":
     """Returns a context manager in which this process is the one that trains a run.
 
     Entering writes nothing: it returns once nobody else holds the run. `take` then takes it,
@@ -50,14 +44,13 @@ def hold(
 
     Args:
         folder: The run folder; the run need not exist yet.
-        on_lost: Called once, in another thread, with the line that `Hold.lost` gives.
         lease_secs: Without a sign of life for so long we are taken for dead; default: what
             `CATGAN_LEASE_SECS` says, or 60.
 
     Raises:
         ConfigError: The length of the lease cannot be used.
     """
-    return Hold(folder, on_lost, _lease_secs() if lease_secs is None else lease_secs)
+    return Hold(folder, _lease_secs() if lease_secs is None else lease_secs)
 
 
 def _lease_secs() -> float:
@@ -80,15 +73,11 @@ class Hold:
 
     Args:
         folder: The run folder.
-        on_lost: See `hold`.
         lease_secs: See `hold`.
     """
 
-    def __init__(
-        self, folder: RunFolder, on_lost: Callable[[str], None], lease_secs: float
-    ) -> None:
+    def __init__(self, folder: RunFolder, lease_secs: float) -> None:
         self._folder = folder
-        self._on_lost = on_lost
         now = _now()
         self._lease = Holder(
             token=secrets.token_hex(16),
@@ -223,7 +212,6 @@ class Hold:
         if line and (record.holder is not None or self._seen_ours):
             self._lost = line
             log.warning("%s is no longer ours: %s", self._folder.address, line)
-            self._on_lost(line)
 
     def __exit__(self, *error: object) -> None:
         """Gives the run back; that it cannot be given back is only a warning."""
@@ -268,18 +256,18 @@ class _Sight:
         gave_a_sign = self._stamp is not None and stamp != self._stamp
         if stamp != self._stamp:
             self._stamp, self._since = stamp, time.monotonic()
-        fate = alive.fate(holder.pid, holder.process)
-        if fate == "gone":
+        state = alive.state(holder.pid, holder.process)
+        if state == "gone":
             return 0.0
         left = leases.left_secs(
             holder,
             _now(),
             watched_secs=time.monotonic() - self._since,
             same_clock=alive.same_clock(holder.process),
-            running=fate == "alive",
+            running=state == "alive",
         )
         fresh = holder.silent_secs(_now()) < holder.lease_secs
-        if left > 0 and (gave_a_sign or (fate == "alive" and fresh)):
+        if left > 0 and (gave_a_sign or (state == "alive" and fresh)):
             raise leases.being_trained(record, holder, _now(), address)
         return left
 

@@ -67,8 +67,7 @@ def packed(words: Sequence[str], config: Config, config_name: str = "") -> Itera
         if any(folder.iterdir()):
             runtime_env["working_dir"] = str(folder)
         if package == "pip":
-            extras = ("gpu",) if config.cluster.gpus_per_worker else ()
-            packages = ray_package.requirements(extras)
+            packages = ray_package.requirements(ray_package.extras_for(config.cluster))
             runtime_env["pip"] = {"packages": packages, "pip_check": False}
         yield Package(command(words), runtime_env)
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainer.errors import ClusterError, ConfigError
+from trainer.launch import ray_address
 from trainer.launch.ray_address import last_line
 
-ADDRESS_VARIABLE = "RAY_API_SERVER_ADDRESS"
+JOB_SERVER_VARIABLE = "RAY_API_SERVER_ADDRESS"
 CONNECT_SECS, ANSWER_SECS = 5.0, 60.0
 """How long the server may take to accept a connection, and to answer a question."""
 READY_SECS = 90.0
@@ -27,7 +28,7 @@ _CHATTY = (
     "ray._private.runtime_env.packaging",
 )
 _NOT_READY = "No available agent"
-_ADDRESSES = (ADDRESS_VARIABLE, "RAY_ADDRESS")
+_ADDRESSES = (JOB_SERVER_VARIABLE, ray_address.ADDRESS_VARIABLE)
 _LET_IN = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=FILE, with the cluster's token"
 State = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
 
@@ -70,12 +71,12 @@ def address_of(given: str | None) -> str:
     Raises:
         ConfigError: There is none, or it has another form, or a password in it.
     """
-    address = (given or os.environ.get(ADDRESS_VARIABLE) or "").rstrip("/")
+    address = (given or os.environ.get(JOB_SERVER_VARIABLE) or "").rstrip("/")
     if not address:
         raise ConfigError(
             "no cluster is named",
             expected="--address http://HEAD:8265, the address of its dashboard",
-            remedy=f"give --address, or export {ADDRESS_VARIABLE}=http://HEAD:8265",
+            remedy=f"give --address, or export {JOB_SERVER_VARIABLE}=http://HEAD:8265",
         )
     parts = urllib.parse.urlsplit(address)
     if parts.username or parts.password:

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from trainer import config as configs
+from trainer import storage
 from trainer.config import Config
 from trainer.errors import ConfigError
 from trainer.launch import job_package, jobs, ray_pods
-from trainer.launch.submit import BUCKET, Plan, metadata
+from trainer.launch.submit import Plan, in_a_bucket, metadata
 
 PULL_SECS = 600
 """How long the head may take to be ready: pulling an image of GPU libraries takes minutes."""
@@ -97,12 +98,12 @@ def _must_have_image(config: Config) -> None:
 
 def _must_last(config: Config) -> None:
     for key, address in (("run", config.run), ("dataset.address", config.dataset.address)):
-        if not address.startswith(BUCKET):
+        if not storage.is_bucket(address):
             raise ConfigError(
                 f"{key} is {address!r}, and the pods of this job mount no disk: what they write "
                 "there ends with them",
                 expected="a place in a bucket",
-                remedy=configs.setting(key, f"{BUCKET}BUCKET/{address.strip('./')}"),
+                remedy=configs.setting(key, in_a_bucket(address)),
             )
 
 

@@ -14,10 +14,10 @@ from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import NonFiniteError
-from trainer.launch import evaluators, rollback, starting
+from trainer.launch import announce, evaluators, rollback, starting
 from trainer.launch.hold import Hold, hold
 from trainer.launch.starting import Options, Outcome
-from trainer.run_folder import RunFolder
+from trainer.run_folder import NewRun, RunFolder
 
 log = logging.getLogger("catgan")
 
@@ -42,7 +42,7 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
     from trainer import quiet
 
     quiet.import_tensorflow()
-    from trainer import checkpoint, device, worker
+    from trainer import device, worker
     from trainer.callbacks.stop_requests import StopRequests
     from trainer.gan.build import resolve_precision
 
@@ -55,17 +55,8 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
     log.info("run %s on %s, data set %s", folder.address, found.name, dataset.address)
 
     def train(config: Config, options: Options) -> worker.Result:
-        begun = checkpoint.begin(
-            folder,
-            starting.identity(config, dataset.fingerprint, choices, folder.read_record()),
-            from_step=options.from_step,
-            host=socket.gethostname(),
-            versions=starting.versions() | gpu,
-            overrides=dict(item.split("=", 1) for item in options.overrides),
-            holder=held.holder,
-        )
-        folder.write_config(configs.to_yaml(config))
-        starting.tell_where(begun, config)
+        said = starting.identity(config, dataset.fingerprint, choices, folder.read_record())
+        begun = _begun(config, folder, options, said, held, starting.versions() | gpu)
         context = worker.Context(
             stops=stops,
             jit=choices["jit"],
@@ -73,12 +64,11 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             before_publish=options.before_publish,
             evaluator=evaluators.local(config, folder.address),
         )
-        return starting.ending(
-            folder,
-            begun.start,
-            lambda: worker.run(config, folder, dataset, begun, context, options.callbacks),
-            config.training.global_batch,
-        )
+
+        def run() -> worker.Result:
+            return worker.run(config, folder, dataset, begun, context, options.callbacks)
+
+        return starting.ending(folder, begun.start, run, config.training.global_batch)
 
     with StopRequests(max_mins=config.training.max_mins, should_stop=held.lost) as stops:
         held.take()
@@ -88,6 +78,31 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
             held.raise_if_lost()
             stops.raise_if_signalled(result.step, command)
         return Outcome(result.status, result.step, folder.address, result.cause, command)
+
+
+def _begun(
+    config: Config,
+    folder: RunFolder,
+    options: Options,
+    said: NewRun,
+    held: Hold,
+    versions: dict[str, str],
+) -> Any:
+    """Claims a start and chooses what it goes on from."""
+    from trainer import checkpoint
+
+    begun = checkpoint.begin(
+        folder,
+        said,
+        from_step=options.from_step,
+        host=socket.gethostname(),
+        versions=versions,
+        overrides=dict(item.split("=", 1) for item in options.overrides),
+        holder=held.holder,
+    )
+    folder.write_config(configs.to_yaml(config))
+    announce.tell_where(begun, config)
+    return begun
 
 
 def _going_back(train: Callable[..., Any], config: Config, options: Options, stops: Any) -> Any:

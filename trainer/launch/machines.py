@@ -1,6 +1,6 @@
 """The machines of Google Cloud that have a GPU for one worker, and what they can give.
 
-Owns their names, sizes and labels; `infra/terraform` makes node pools of the same. Sizes
+Owns their names, sizes, labels and notice; `infra/terraform` makes node pools of the same. Sizes
 are those that Google documents for each machine type.
 """
 
@@ -97,6 +97,16 @@ MACHINES = (
 CPU_MACHINE = Machine("CPU", "n2-standard-8", "", 8, 32)
 DEFAULT = "L4"
 """Taken where a config asks for GPUs and names none."""
+
+
+def grace_secs(settings: Any, *, spot: bool) -> float:
+    """Returns how long a worker has after the notice that its machine is taken back.
+
+    Args:
+        settings: A config's section `cluster`.
+        spot: On a machine that can be taken back, which gives no more than it gives.
+    """
+    return min(settings.grace_secs, settings.spot_grace_secs) if spot else settings.grace_secs
 
 
 def machine_for(settings: Any) -> Machine:

@@ -1,16 +1,19 @@
-"""Starting the coordinator of a run: the actor through which driver and workers speak.
+"""The coordinator of a run as its driver has it: the actor through which it and workers speak.
 
-Owns where it runs, and what is said if this program is not to be had there. What it does
-is `coordinator.py`'s.
+Owns where it runs, and what is said if this program is not to be had there, or the actor is
+gone. What it does is `coordinator.py`'s.
 """
 
 import re
 from typing import Any
 
 from trainer.errors import ClusterError
+from trainer.launch.ray_address import last_line
 
 START_SECS = 300.0
 """How long it may take: the node may have to fetch the program, or install it with pip."""
+ANSWER_SECS = 60.0
+"""How long it may take to answer the driver."""
 
 
 def start(name: str, namespace: str, silence_secs: float) -> Any:
@@ -40,6 +43,26 @@ def start(name: str, namespace: str, silence_secs: float) -> Any:
     except ray.exceptions.RayError as error:
         raise _refused(error) from error
     return made
+
+
+def begin_attempt(coordinator: Any, attempt: int) -> None:
+    """Empties the mailbox for an attempt.
+
+    Raises:
+        ClusterError: The actor has died, or does not answer.
+    """
+    import ray
+
+    try:
+        ray.get(coordinator.begin_attempt.remote(attempt), timeout=ANSWER_SECS)
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            "this run's coordinator, a process of Ray's on the driver's node, does not answer: "
+            f"{last_line(error)}",
+            expected="one that lives as long as the command",
+            remedy="run the same command again: it goes on from the newest checkpoint; if memory "
+            "is short on that node, give it more",
+        ) from error
 
 
 def _refused(error: Exception) -> ClusterError:

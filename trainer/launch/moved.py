@@ -15,7 +15,7 @@ _log = logging.getLogger("catgan")
 
 
 class Moved(StepCallback):
-    """Tells the line of every finished call, and of the first one how long a restart took.
+    """Tells the line of every finished call and of the last, and how long a restart took.
 
     Args:
         line: Is told.
@@ -40,3 +40,7 @@ class Moved(StepCallback):
         self._stages.mark("to do a first step")
         if told := self._stages.told():
             _log.info("%s", told)
+
+    def end(self, step: int) -> None:
+        """Notes that no step follows; before other callbacks wait for what they have begun."""
+        self._line.ends(step)

@@ -19,21 +19,19 @@ from trainer import checkpoint, storage
 from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
-from trainer.data.order import check_world_size, default_lanes
 from trainer.data.shards import checked_manifest
 from trainer.errors import CatganError, NonFiniteError
-from trainer.launch import mailbox, rollback, starting
+from trainer.launch import announce, mailbox, ray_address, rollback, starting
 from trainer.launch.budget import Budget
 from trainer.launch.finding_room import await_room, free_places
 from trainer.launch.head_watch import HeadWatch
 from trainer.launch.hold import Hold, hold
-from trainer.launch.ray_cluster import Connection, connected
-from trainer.launch.ray_package import mark
+from trainer.launch.ray_cluster import Connection, connected_for
+from trainer.launch.ray_package import training_mark
+from trainer.launch.stages import Standstill
 from trainer.launch.starting import Options, Outcome
 from trainer.run_folder import RunFolder
 
-# Both sides compute: another version could give other numbers, or not understand the messages.
-_LIBRARIES = ("tensorflow", "keras", "numpy", "ray")
 log = logging.getLogger("catgan")
 
 
@@ -53,29 +51,19 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
     from trainer.callbacks.stop_requests import StopRequests
 
     starting.refuse_other_pictures(config)
-    refuse_too_many_workers(config)
-    address = options.address or ("auto" if os.environ.get("RAY_ADDRESS") else "local")
-    settings = config.cluster
-    here = len(os.sched_getaffinity(0))
-    cores = max(here, settings.max_workers * settings.cpus_per_worker)
+    starting.refuse_too_many_workers(config)
+    settings, here = config.cluster, len(os.sched_getaffinity(0))
     with contextlib.ExitStack() as stack:
         held = hold(folder)
         # Outermost: a signal at any moment ends this in good order.
         stops = StopRequests(max_mins=config.training.max_mins, should_stop=held.lost)
         stack.enter_context(stops)
         stack.enter_context(held)
-        cluster = stack.enter_context(connected(address, cpus=cores, package=settings.package))
-        if cluster.is_own and cores > here:
+        cluster = stack.enter_context(connected_for(settings, ray_address.meant(options.address)))
+        if cluster.is_own and settings.max_workers * settings.cpus_per_worker > here:
             log.info("%d workers share the %d cores of this machine", settings.max_workers, here)
         driver = _Driver(config, folder, options, held, stops, cluster)
         return driver.train()
-
-
-def refuse_too_many_workers(config: Config) -> None:
-    """Raises ConfigError where the batch or the lanes leave a worker without work."""
-    most, training = config.cluster.max_workers, config.training
-    lanes = config.dataset.lanes or default_lanes(training.update_batch, most)
-    check_world_size(most, lanes, training.global_batch)
 
 
 class _Driver:
@@ -105,8 +93,7 @@ class _Driver:
         self._name = f"catgan-{secrets.token_hex(8)}"
         self._attempts = 0
         self._overrides = options.overrides
-        self._restart_secs = 0.0
-        self._stood_since = self._noticed_at = 0.0
+        self._standstill = Standstill()
         self._clock_runs = False
         workers = self._await_room(config)
         self._config, self._choices = resolved(config, folder, workers)
@@ -137,13 +124,11 @@ class _Driver:
 
     def _attempt(self, workers: int) -> Outcome | None:
         """Trains with one group of workers; None: another one is to follow."""
-        import ray
-
         from trainer.launch.attempt import Attempt
 
         self._attempts += 1
         number = self._claim(workers)
-        ray.get(self._coordinator.begin_attempt.remote(self._attempts))
+        mailbox.begin_attempt(self._coordinator, self._attempts)
         attempt = Attempt(
             self._coordinator,
             self._told(),
@@ -157,7 +142,7 @@ class _Driver:
         try:
             return self._judged(fate, number, resized=attempt.resized)
         finally:
-            self._stood_since, self._noticed_at = fate.moved_at, fate.noticed_at
+            self._standstill.begins(fate.moved_at, fate.noticed_at)
 
     def _claim(self, workers: int) -> int:
         overrides, self._overrides = self._overrides, ()
@@ -175,12 +160,12 @@ class _Driver:
 
     def _settle(self, number: int) -> int:
         """Chooses and verifies the checkpoint while the workers start and import."""
-        from trainer.launch.coordinator import Begun
+        from trainer.launch.coordinator import Beginning
 
         from_step = self._options.from_step if self._attempts == 1 else None
         begun = checkpoint.settle(self._folder, number, from_step=from_step)
-        starting.tell_where(begun, self._config)
-        self._coordinator.set_begun.remote(Begun(begun.start, begun.first_step))
+        announce.tell_where(begun, self._config)
+        self._coordinator.set_beginning.remote(Beginning(begun.start, begun.first_step))
         return begun.first_step
 
     def _told(self) -> Any:
@@ -192,11 +177,11 @@ class _Driver:
             namespace=self._namespace,
             attempt=self._attempts,
             # A cluster of its own is this very machine.
-            mark=mark(*_LIBRARIES) if self._can_grow else None,
+            mark=training_mark() if self._can_grow else None,
             jit=self._choices["jit"],
-            restart_secs=self._restart_secs,
-            stood_since=self._stood_since,
-            noticed_at=self._noticed_at,
+            restart_secs=self._standstill.lost_secs,
+            stood_since=self._standstill.since,
+            noticed_at=self._standstill.noticed_at,
             callbacks=self._options.callbacks,
             before_publish=self._options.before_publish,
         )
@@ -229,8 +214,7 @@ class _Driver:
         if not self._clock_runs:
             self._clock_runs = True
             self._stops.training_begins()
-        if self._stood_since:
-            self._restart_secs += time.time() - self._stood_since
+        self._standstill.ends()
 
     def _leave(self, number: int, step: int, cause: str) -> None:
         """Ends the command where workers have done nothing yet that could be saved.

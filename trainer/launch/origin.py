@@ -15,23 +15,25 @@ from trainer.config import Config
 from trainer.errors import ConfigError
 from trainer.run_folder import RunRecord, split_run_address
 
-# What decides the shapes of weights, and what the networks have learned to expect.
-_SAME = (
-    "dataset.size_px",
-    "model.architecture",
-    "model.base_channels",
-    "model.max_channels",
-    "model.blocks",
-    "model.expansion",
-    "model.group_width",
-    "model.upsampling",
-    "model.latent_dim",
-    "model.latent_distribution",
-    "model.generator_norm",
-    "model.discriminator_norm",
-    "model.spectral_norm",
-    "model.picture_scale",
-)
+_SHAPES, _WEIGHTS = "it decides the shapes of the weights", "it decides which weights there are"
+_LEARNED = "the networks have learned this one"
+NETWORK_KEYS = {
+    "dataset.size_px": _SHAPES,
+    "model.architecture": _SHAPES,
+    "model.base_channels": _SHAPES,
+    "model.max_channels": _SHAPES,
+    "model.blocks": _SHAPES,
+    "model.expansion": _SHAPES,
+    "model.group_width": _SHAPES,
+    "model.upsampling": _SHAPES,
+    "model.latent_dim": _SHAPES,
+    "model.latent_distribution": _LEARNED,
+    "model.generator_norm": _WEIGHTS,
+    "model.discriminator_norm": _WEIGHTS,
+    "model.spectral_norm": _WEIGHTS,
+    "model.picture_scale": _LEARNED,
+}
+"""Keys that must be the same where weights are taken over, and why."""
 
 
 def pinned(config: Config) -> Config:
@@ -82,7 +84,7 @@ def told(config: Config, record: RunRecord | None) -> dict[str, Any]:
 
 def _refuse_other_networks(config: Config, found: checkpoint.Checkpoint) -> None:
     changed = configs.differences(config_of(found), config)
-    differs = {key: changed[key] for key in _SAME if key in changed}
+    differs = {key: changed[key] for key in NETWORK_KEYS if key in changed}
     if differs:
         shown = ", ".join(
             f"{k} is {old!r} there, {new!r} here" for k, (old, new) in differs.items()

@@ -1,26 +1,24 @@
 """What Ray is told of our checkpoints: where a published one lies.
 
-Owns the pointer, a file of a few lines that Ray manages as if it were a checkpoint, and
-the way back from it to the weights. Ray may delete what it manages; it never gets hold
-of a checkpoint itself. Writes no checkpoint, and no start goes on from a pointer: the run
-folder decides that (`trainer.checkpoint.begin`).
+Owns the pointer, a file of a few lines that Ray manages as if it were a checkpoint. Ray may
+delete what it manages; it never gets hold of a checkpoint itself. Writes no checkpoint, and
+nothing of ours reads a pointer: a start goes on from what the run folder holds
+(`trainer.checkpoint.begin`).
 """
 
 import hashlib
 import json
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pyarrow.fs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from trainer import checkpoint, storage
+from trainer import storage
 from trainer.checkpoint.format import Manifest
 from trainer.checkpoint.listing import fetch_manifest
-from trainer.command_line import catgan
 from trainer.errors import CatganError, CheckpointError
 from trainer.launch.ray_storage import ray_storage
 from trainer.run_folder import RunFolder, names, step_name
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Literal[1] = 1
 POINTER = "pointer.json"
-WEIGHTS = ("generator/", "discriminator/", "ema/")
-"""What the names of weights begin with; the rest is the state of optimizers."""
-
 _PINNED = {"format", "format_version", "step", "images_seen", "start", "tensors", "parts", "meta"}
 _log = logging.getLogger("catgan.ray")
 _lock = threading.Lock()
@@ -45,7 +40,7 @@ class Pointer(BaseModel):
 
     Attributes:
         format: Always `catgan-pointer`.
-        format_version: Of this file; others are refused.
+        format_version: Of this file.
         run: Address of the run folder.
         step: Finished steps.
         start: Number of the start that wrote the checkpoint.
@@ -60,11 +55,6 @@ class Pointer(BaseModel):
     step: int = Field(ge=0)
     start: int = Field(ge=1)
     manifest_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-    @property
-    def address(self) -> str:
-        """Where the checkpoint lies."""
-        return storage.join(self.run, names.checkpoint_folder(self.step))
 
 
 def manifest_hash(manifest: Manifest) -> str:
@@ -171,89 +161,3 @@ def _pointed(run: RunFolder, step: int) -> "ray.train.Checkpoint | None":
             return None
         _told.add(folder)
     return train.Checkpoint(folder, filesystem=filesystem or pyarrow.fs.LocalFileSystem())
-
-
-def read_pointer(ray_checkpoint: "ray.train.Checkpoint") -> Pointer:
-    """Reads the pointer that Ray keeps.
-
-    Args:
-        ray_checkpoint: Such as `Result.checkpoint`.
-
-    Raises:
-        CheckpointError: There is no pointer in it, or it cannot be read.
-        StorageError: The bucket cannot be reached.
-    """
-    path = f"{ray_checkpoint.path.rstrip('/')}/{POINTER}"
-    try:
-        with ray_checkpoint.filesystem.open_input_stream(path) as stream:
-            return Pointer.model_validate(json.loads(stream.read()))
-    except FileNotFoundError as error:
-        what = f"Ray's checkpoint {ray_checkpoint.path} holds no {POINTER}"
-        cause: Exception = error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(key) for key in first["loc"]) or "the whole"
-        what, cause = f"{path} is no pointer ({where}: {first['msg']})", error
-    except ValueError as error:
-        what, cause = f"{path} is not JSON ({error})", error
-    raise CheckpointError(
-        what,
-        expected=f"a pointer of format version {FORMAT_VERSION}, as catgan reports it to Ray",
-        remedy="open the run folder itself; `catgan inspect RUN` lists its checkpoints",
-    ) from cause
-
-
-def open_pointer(
-    ray_checkpoint: "ray.train.Checkpoint", prefixes: Sequence[str] | None = None
-) -> checkpoint.Checkpoint:
-    """Opens the checkpoint that a pointer names, and verifies that it is that one, whole.
-
-    Args:
-        ray_checkpoint: Such as `Result.checkpoint`.
-        prefixes: Verify only what `load(prefixes)` will need.
-
-    Raises:
-        CheckpointError: The pointer or its checkpoint is gone, damaged or another one.
-        StorageError: The bucket cannot be reached.
-    """
-    pointer = read_pointer(ray_checkpoint)
-    run = RunFolder(storage.open_folder(pointer.run))
-    try:
-        manifest, _ = fetch_manifest(run, pointer.step)
-    except storage.NotFound as error:
-        raise CheckpointError(
-            f"{pointer.address}, which {ray_checkpoint.path} points to, does not exist any more",
-            expected="the checkpoint that the run published there; a run keeps the last "
-            "checkpoint.keep_last, and a bucket may have a rule that deletes what is old",
-            remedy=f"take another one of this run: `{catgan('inspect', pointer.run)}` lists them",
-        ) from error
-    if manifest_hash(manifest) != pointer.manifest_sha256:
-        raise CheckpointError(
-            f"{pointer.address} is not the checkpoint that {ray_checkpoint.path} points to: start "
-            f"{manifest.start} wrote this one, start {pointer.start} the one that was pointed to",
-            expected=f"a manifest that hashes to {pointer.manifest_sha256[:12]}…",
-            remedy=f"open {pointer.run} itself if its present checkpoint will do",
-        )
-    return checkpoint.open_address(pointer.address, prefixes)
-
-
-def weights_of(
-    ray_checkpoint: "ray.train.Checkpoint", prefixes: Sequence[str] = WEIGHTS
-) -> dict[str, np.ndarray]:
-    """Returns the weights behind a pointer, verified.
-
-        result = trainer.fit()
-        weights = weights_of(result.checkpoint, ("ema/",))
-
-    Args:
-        ray_checkpoint: Such as `Result.checkpoint`.
-        prefixes: What the names begin with; `("ema/",)` is the averaged generator.
-
-    Returns:
-        Arrays by name, such as `ema/conv_1/kernel`.
-
-    Raises:
-        CheckpointError: See `open_pointer`.
-        StorageError: The bucket cannot be reached.
-    """
-    return open_pointer(ray_checkpoint, prefixes).load(prefixes)

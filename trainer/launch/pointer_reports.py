@@ -26,7 +26,6 @@ class PointerReports(StepCallback):
         self._writes = writes
         self._published: int | None = None
         self._reported: int | None = None
-        self._heard = False
 
     def published(self, step: int) -> None:
         """Writes the pointer to a published checkpoint; called behind the training."""
@@ -36,11 +35,10 @@ class PointerReports(StepCallback):
     def after_call(self, step: int, logs: dict[str, Any]) -> None:
         """Reports once all ranks have heard that there is something to report."""
         agreement = self.model.agreement
-        heard = agreement.heard("report") > 0
-        if heard and not self._heard:
+        if agreement.heard("report"):
             self._report()
-        self._heard = heard
         if self._writes:
+            # Also of one that was published while Ray held this rank up.
             agreement.say("report", float(self._published != self._reported))
 
     def report_last(self) -> None:

@@ -21,6 +21,11 @@ ANSWER_SECS = 20.0
 """How long it may take to answer like Ray's control service."""
 
 
+def meant(given: str | None) -> str:
+    """Returns the address that a command means where it may give none: `auto` or `local` then."""
+    return given or ("auto" if os.environ.get(ADDRESS_VARIABLE) else "local")
+
+
 def find(address: str) -> str:
     """Returns `HOST:PORT` of a control service that answers.
 

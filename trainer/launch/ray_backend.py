@@ -36,11 +36,9 @@ class HeldPorts(BackendConfig):
 
     Attributes:
         cpus_per_worker: Cores of each worker, for TensorFlow's thread pools.
-        variables: More variables for every worker, set before TensorFlow is imported.
     """
 
     cpus_per_worker: int = 1
-    variables: Mapping[str, str] | None = None
 
     # Ray's property `framework` stays None: Ray would import TensorFlow on the first worker
     # while all others wait, to note its version.
@@ -63,10 +61,7 @@ class HeldPortsBackend(Backend):
         if not isinstance(backend_config, HeldPorts):
             raise TypeError(f"{type(backend_config).__name__} is not HeldPorts")
         addresses = worker_group.execute(reserve_port)
-        variables = {
-            **thread_variables(backend_config.cpus_per_worker),
-            **(backend_config.variables or {}),
-        }
+        variables = thread_variables(backend_config.cpus_per_worker)
         ray.get(
             [
                 worker_group.execute_single_async(rank, prepare_worker, addresses, rank, variables)

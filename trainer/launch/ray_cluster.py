@@ -1,8 +1,8 @@
 """The connection to a Ray cluster: joining one, or starting one for this program alone.
 
-Owns that the signals belong to this program while it is connected (Ray takes SIGTERM),
-and that nothing of a cluster of its own is left. Does not own how a cluster is found
-(`ray_address.py`), nor how the package gets there (`ray_package.py`).
+Owns that nothing of a cluster of its own is left. Does not own how a cluster is found
+(`ray_address.py`), how the package gets there (`ray_package.py`), nor that signals and
+output stay with this program (`ray_restraint.py`).
 
 Importing Ray takes a second, so nothing here does it before a connection is asked for.
 """
@@ -11,23 +11,26 @@ import contextlib
 import logging
 import os
 import secrets
-import signal
 import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.config.cluster import ClusterSettings
 from trainer.errors import CatganError, ClusterError
 from trainer.launch.ray_address import find, last_line, refused
-from trainer.launch.ray_package import Package, runtime_env
+from trainer.launch.ray_package import Package, extras_for, runtime_env
+from trainer.launch.ray_restraint import (
+    breakpoint_kept,
+    deaths_left_to_us,
+    own_signals,
+    words_of_ray_in_the_log,
+)
 
 log = logging.getLogger("catgan")
 
 _STORE_BYTES = 256 * 2**20
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Removes a folder once its input ends. That also comes when this process is killed or its start
 # of a cluster is cut, and then Ray's processes go on writing until they end as well.
 _REMOVE_LATER = """
@@ -75,7 +78,6 @@ def connected(
     address: str,
     *,
     cpus: int | None = None,
-    gpus: int | None = None,
     package: Package = "code",
     extras: tuple[str, ...] = (),
     log_to_driver: bool = False,
@@ -89,7 +91,6 @@ def connected(
             that RAY_ADDRESS names, or else that `ray start` started on this machine.
             `HOST:PORT`: that of a head node.
         cpus: Cores of a local cluster; default: those that this process may use.
-        gpus: GPUs of a local cluster; default: those found.
         package: How this package gets to workers of a cluster that runs already; to a
             local one nothing has to be sent.
         extras: Optional requirements to send with `package="pip"`, such as `gpu`.
@@ -106,20 +107,36 @@ def connected(
         yield Connection(ray.get_runtime_context().gcs_address, is_own=False)
         return
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_breakpoint_kept())
+        stack.enter_context(breakpoint_kept())
         target = None if address == "local" else find(address)
         options: dict[str, Any] = {"log_to_driver": log_to_driver, "logging_level": logging.ERROR}
         if target is None:
-            options |= _local_options(cpus, gpus, stack)
+            options |= _local_options(cpus, stack)
         else:
             options |= {"address": target, "runtime_env": runtime_env(package, extras)}
         # Also after a failed start: what Ray had started by then has to go.
         stack.callback(_shut_down)
-        stack.enter_context(_words_of_ray_in_the_log())
+        stack.enter_context(words_of_ray_in_the_log())
         _initialise(options, target)
         if not log_to_driver:
-            stack.enter_context(_deaths_left_to_us())
+            stack.enter_context(deaths_left_to_us())
         yield Connection(ray.get_runtime_context().gcs_address, is_own=target is None)
+
+
+def connected_for(
+    settings: ClusterSettings, address: str
+) -> contextlib.AbstractContextManager[Connection]:
+    """Connects for the workers of a config, see `connected`.
+
+    A cluster of this machine gets a core for each that they ask for, there or not.
+
+    Args:
+        settings: The config's `cluster` section.
+        address: See `connected`.
+    """
+    cores = max(len(os.sched_getaffinity(0)), settings.max_workers * settings.cpus_per_worker)
+    extras = extras_for(settings)
+    return connected(address, cpus=cores, package=settings.package, extras=extras)
 
 
 def nodes() -> list[Node]:
@@ -141,84 +158,7 @@ def nodes() -> list[Node]:
     return sorted(found, key=lambda node: (node.id != own_id, node.host, node.id))
 
 
-@contextlib.contextmanager
-def own_signals() -> Iterator[None]:
-    """Gives SIGINT and SIGTERM back to whoever had them before the block.
-
-    A SIGTERM that comes inside the block reaches its owner after it: Ray's handler
-    turns it into SystemExit.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kept = {number: signal.getsignal(number) for number in _SIGNALS}
-    ended_by: signal.Signals | None = None
-    try:
-        yield
-    except SystemExit as end:
-        if end.code != signal.SIGTERM:
-            raise
-        ended_by = signal.SIGTERM
-    finally:
-        for number, handler in kept.items():
-            if handler is not None:
-                signal.signal(number, handler)
-    if ended_by:
-        handler = kept[ended_by]
-        if callable(handler):
-            handler(ended_by, None)  # not raised anew: whoever counts signals has seen this one
-        else:
-            signal.raise_signal(ended_by)
-        raise SystemExit(128 + ended_by)  # its owner lets it pass: there is nothing to go on with
-
-
-@contextlib.contextmanager
-def _breakpoint_kept() -> Iterator[None]:
-    """Keeps Ray's debugger out of the environment, where a child's `breakpoint()` finds it.
-
-    The token of a local cluster stays there: a process that has shown it once goes on to.
-    """
-    name = "PYTHONBREAKPOINT"
-    kept = os.environ.get(name)
-    try:
-        yield
-    finally:
-        if kept is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = kept
-
-
-@contextlib.contextmanager
-def _words_of_ray_in_the_log() -> Iterator[None]:
-    """Keeps Ray off standard output, which is for the answer of a command.
-
-    Ray prints there what workers print, and a paragraph of its own on each that is lost;
-    only its own function for it can be told otherwise.
-    """
-    from ray._private import worker
-
-    kept = getattr(worker, "print_worker_logs", None)
-
-    def told(data: dict[str, Any], stream: Any, *rest: Any) -> None:
-        if data.get("pid") in ("raylet", "autoscaler"):
-            for line in data.get("lines", ()):
-                log.debug("Ray: %s", " ".join(str(line).split()))
-        elif kept is not None:
-            kept(data, sys.stderr, *rest)
-
-    if kept is not None:
-        worker.print_worker_logs = told
-    try:
-        yield
-    finally:
-        if kept is not None:
-            worker.print_worker_logs = kept
-
-
-def _local_options(
-    cpus: int | None, gpus: int | None, stack: contextlib.ExitStack
-) -> dict[str, Any]:
+def _local_options(cpus: int | None, stack: contextlib.ExitStack) -> dict[str, Any]:
     cpus = cpus or len(os.sched_getaffinity(0))
     folder = _temporary_folder(stack)
     if not any(os.environ.get(f"RAY_AUTH_{name}") for name in ("MODE", "TOKEN", "TOKEN_PATH")):
@@ -227,7 +167,6 @@ def _local_options(
     return {
         "address": "local",
         "num_cpus": cpus,
-        "num_gpus": gpus,
         "include_dashboard": False,
         "object_store_memory": max(_STORE_BYTES, cpus * 2**24),
         # Ray's own 15 lets whatever else runs go before training: a fifth of a step was lost.
@@ -273,26 +212,6 @@ def _initialise(options: dict[str, Any], address: str | None) -> None:
                 remedy="look for other clusters on this machine with 'ps', or leave --address away",
             ) from error
         raise refused(address, error) from error
-
-
-@contextlib.contextmanager
-def _deaths_left_to_us() -> Iterator[None]:
-    """Keeps Ray from printing what it thinks of dead workers: we say it in our own words.
-
-    Its setting `log_to_driver` leaves these out. Where the private place has changed, they
-    come again, beside ours.
-    """
-    import ray._private.worker as private
-
-    kept = getattr(private, "print_to_stdstream", None)
-    if kept is None or logging.getLogger("catgan").isEnabledFor(logging.DEBUG):
-        yield
-        return
-    private.print_to_stdstream = lambda *told, **named: None
-    try:
-        yield
-    finally:
-        private.print_to_stdstream = kept
 
 
 def _shut_down() -> None:

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import trainer
+from trainer.config.cluster import ClusterSettings
 from trainer.errors import ClusterError
 
 Package = Literal["code", "pip", "none"]
 """What is sent: this package's sources; the same, and pip installs what it requires on every
 node; or nothing, because an image or the job's own runtime environment brings it."""
 
+# Both sides compute: another version could give other numbers, or not understand the messages.
+_SHARED = ("tensorflow", "keras", "numpy", "ray")
 _DISTRIBUTION = "catgan"
 _MAX_BYTES = 20_000_000
 _FORWARDED = ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT")
@@ -57,6 +60,11 @@ def mark(*libraries: str) -> Mark:
     return Mark(trainer.__version__, _digest(), found)
 
 
+def training_mark() -> Mark:
+    """Returns what the workers that train must have in common with this process."""
+    return mark(*_SHARED)
+
+
 def must_match(expected: Mark) -> None:
     """Refuses to work for a driver whose package or libraries are others. Call it in a worker.
 
@@ -86,6 +94,11 @@ def must_match(expected: Mark) -> None:
         expected=f"{name} {wanted or 'none'}, as on the host of the program that asked",
         remedy=f"install {name}=={wanted} on all nodes, or start them from one image",
     )
+
+
+def extras_for(settings: ClusterSettings) -> tuple[str, ...]:
+    """Returns the optional requirements of a config's workers: TensorFlow's CUDA for GPUs."""
+    return ("gpu",) if settings.gpus_per_worker else ()
 
 
 def runtime_env(package: Package, extras: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from trainer.launch.machines import (
     POOL_LABEL,
     SPOT,
     Machine,
+    grace_secs,
     machine_for,
 )
 
@@ -84,13 +85,6 @@ def _head(settings: Any, config_map: str, labels: dict[str, str]) -> dict[str, A
     }
 
 
-def _given_secs(settings: Any, provisioning: str) -> float:
-    """How long a pod has after the notice, whatever it asks for."""
-    if provisioning == SPOT:
-        return min(settings.grace_secs, settings.spot_grace_secs)
-    return settings.grace_secs
-
-
 def _workers(
     settings: Any, machine: Machine, provisioning: str, labels: dict[str, str]
 ) -> dict[str, Any]:
@@ -99,7 +93,7 @@ def _workers(
         asked["nvidia.com/gpu"] = str(settings.gpus_per_worker)
     pod = _pod(settings, "ray-worker", asked, machine.selector(provisioning))
     pod["tolerations"] = machine.tolerations(provisioning)
-    given = _given_secs(settings, provisioning)
+    given = grace_secs(settings, spot=provisioning == SPOT)
     _ends_after(pod, settings.grace_secs, given)
     pod["topologySpreadConstraints"] = [
         {

@@ -33,13 +33,3 @@ def draining_ranks() -> set[int]:
             _told_absent = True
             _log.debug("this Ray tells nothing of draining nodes: %r", error)
         return set()
-
-
-def own_node_is_draining() -> bool:
-    """Whether this worker's own node is being drained."""
-    ranks = draining_ranks()
-    if not ranks:
-        return False
-    from ray import train
-
-    return train.get_context().get_world_rank() in ranks

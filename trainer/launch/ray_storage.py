@@ -24,6 +24,7 @@ import pyarrow.fs
 
 from trainer import storage
 from trainer.run_folder import names
+from trainer.storage.address import SCHEME
 
 
 def ray_storage(run_address: str) -> tuple[str, pyarrow.fs.FileSystem | None]:
@@ -49,7 +50,7 @@ def ray_storage(run_address: str) -> tuple[str, pyarrow.fs.FileSystem | None]:
 
 def _path_of(address: str) -> str:
     """The path by which pyarrow knows an address: without its scheme."""
-    return address.removeprefix("gs://")
+    return address.removeprefix(SCHEME)
 
 
 class BucketFiles(pyarrow.fs.FileSystemHandler):

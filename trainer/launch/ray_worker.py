@@ -20,7 +20,7 @@ from trainer import config as configs
 from trainer.config import Config
 from trainer.launch import ray_backend, termination
 from trainer.launch.check_in import CheckIn
-from trainer.launch.coordinator import Begun, Ended
+from trainer.launch.coordinator import Beginning, Ended
 from trainer.launch.ray_package import Mark, must_match
 from trainer.launch.ray_preemption import draining_ranks
 from trainer.launch.stages import Stages
@@ -126,9 +126,7 @@ def _trained(told: Told, config: Config, coordinator: Any, line: CheckIn, stages
     if told.mark is not None:
         must_match(told.mark)
     from trainer import device, storage, worker
-    from trainer.callbacks.stragglers import Stragglers
-    from trainer.launch import evaluators, starting
-    from trainer.launch.moved import Moved
+    from trainer.launch import announce, starting
     from trainer.launch.pointer_reports import PointerReports
     from trainer.run_folder import RunFolder
 
@@ -137,32 +135,16 @@ def _trained(told: Told, config: Config, coordinator: Any, line: CheckIn, stages
     device.set_up(config)
     distribution = _joined(config, size)
     stages.mark("to meet")
-    begun = _begun(coordinator, told)
+    beginning = _beginning(coordinator, told)
     folder = RunFolder(storage.open_folder(config.run))
     dataset = starting.open_dataset(config)
-    started = _opened(folder, begun)
+    started = _opened(folder, beginning)
     reports = PointerReports(folder, writes=distribution.rank == 0)
     if distribution.rank == 0:
-        starting.tell_shape(config, dataset, size)
+        announce.tell_shape(config, dataset, size)
     with _stops(line) as stops:
-        context = worker.Context(
-            distribution=distribution,
-            stops=stops,
-            jit=told.jit,
-            before_publish=told.before_publish,
-            published=reports.published,
-            row_extras=_Extras(told, line),
-            evaluator=evaluators.on_ray(config, folder.address),
-            going=draining_ranks,
-        )
-
-        def extra(gan: Any) -> list:
-            stages.mark("to build and restore")
-            more = told.callbacks(gan)
-            if distribution.rank == 0:
-                starting.tell_traffic(gan, size)
-                more.append(Stragglers(lambda: ray.get(coordinator.hosts.remote())))
-            return [Moved(line, stages), reports, *more]
+        context = _context(told, config, line, distribution, stops, reports)
+        extra = _extra_callbacks(told, coordinator, line, stages, reports)
 
         def train() -> Any:
             result = worker.run(config, folder, dataset, started, context, extra)
@@ -174,10 +156,48 @@ def _trained(told: Told, config: Config, coordinator: Any, line: CheckIn, stages
         if distribution.rank > 0:
             result = train()
         else:
-            batch = config.training.global_batch
-            result = starting.ending(folder, begun.start, train, batch)
+            result = starting.ending(folder, beginning.start, train, config.training.global_batch)
     reports.report_last()
     return result
+
+
+def _context(
+    told: Told, config: Config, line: CheckIn, distribution: Any, stops: Any, reports: Any
+) -> Any:
+    """What the worker function is told; see `trainer.worker.Context`."""
+    from trainer import worker
+    from trainer.launch import evaluators
+
+    return worker.Context(
+        distribution=distribution,
+        stops=stops,
+        jit=told.jit,
+        before_publish=told.before_publish,
+        published=reports.published,
+        row_extras=_Extras(told, line),
+        evaluator=evaluators.on_ray(config, config.run),
+        going=draining_ranks,
+    )
+
+
+def _extra_callbacks(
+    told: Told, coordinator: Any, line: CheckIn, stages: Stages, reports: Any
+) -> Callable[[Any], list]:
+    """Makes the callbacks that a worker of a cluster has beside those of any run."""
+    from trainer.callbacks.stragglers import Stragglers
+    from trainer.launch import announce
+    from trainer.launch.moved import Moved
+
+    def extra(gan: Any) -> list:
+        stages.mark("to build and restore")
+        more = told.callbacks(gan)
+        if gan.distribution.rank == 0:
+            announce.tell_traffic(gan, gan.distribution.world_size)
+            more.append(Stragglers(lambda: ray.get(coordinator.hosts.remote())))
+        # First: the line is to know of the last step before others wait for what they began.
+        return [Moved(line, stages), reports, *more]
+
+    return extra
 
 
 def _joined(config: Config, size: int) -> Any:
@@ -199,21 +219,20 @@ def _joined(config: Config, size: int) -> Any:
     return distribution
 
 
-def _begun(coordinator: Any, told: Told) -> Begun:
+def _beginning(coordinator: Any, told: Told) -> Beginning:
     """Waits until the driver has chosen the checkpoint; it verifies it while workers start."""
     while True:
-        begun = ray.get(coordinator.begun.remote(told.attempt))
-        if begun is not None:
-            return begun
+        beginning = ray.get(coordinator.beginning.remote(told.attempt))
+        if beginning is not None:
+            return beginning
         time.sleep(_POLL_SECS)
 
 
-def _opened(folder: Any, begun: Begun) -> Any:
+def _opened(folder: Any, beginning: Beginning) -> Any:
     from trainer import checkpoint
 
-    if begun.first_step == 0:
-        return checkpoint.Begun(begun.start, None)
-    return checkpoint.Begun(begun.start, checkpoint.open_step(folder, begun.first_step))
+    start, step = beginning.start, beginning.first_step
+    return checkpoint.Begun(start, checkpoint.open_step(folder, step) if step else None)
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ _ACCELERATOR = "accelerator_type:"
 
 
 @dataclass(frozen=True)
-class Node:
-    """One machine of a cluster.
+class NodeRoom:
+    """One machine of a cluster, and what it has to give.
 
     Attributes:
         host: Name or address.
@@ -31,11 +31,11 @@ class Node:
     free: Mapping[str, float]
 
 
-def nodes() -> list[Node]:
+def node_rooms() -> list[NodeRoom]:
     """Returns the living nodes that are not about to be taken away."""
     going, free = _draining(), _free_by_node()
     return [
-        Node(node["NodeManagerHostname"], node["Resources"], free.get(node["NodeID"], {}))
+        NodeRoom(node["NodeManagerHostname"], node["Resources"], free.get(node["NodeID"], {}))
         for node in ray.nodes()
         if node["Alive"] and node["NodeID"] not in going
     ]
@@ -55,7 +55,7 @@ def _free_by_node() -> dict[str, Mapping[str, float]]:
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
-def places(nodes: Sequence[Node], need: ClusterSettings, *, free: bool) -> int:
+def places(nodes: Sequence[NodeRoom], need: ClusterSettings, *, free: bool) -> int:
     """Returns how many workers the nodes have room for.
 
     Args:
@@ -75,7 +75,7 @@ def _places(there: Mapping[str, float], total: Mapping[str, float], need: Cluste
     return int(fits)
 
 
-def told(nodes: Sequence[Node], need: ClusterSettings) -> str:
+def told(nodes: Sequence[NodeRoom], need: ClusterSettings) -> str:
     """Says what was asked for, what there is, and for how many workers it is enough."""
     free, capacity = (places(nodes, need, free=flag) for flag in (True, False))
     return (
@@ -84,7 +84,7 @@ def told(nodes: Sequence[Node], need: ClusterSettings) -> str:
     )
 
 
-def missing(nodes: Sequence[Node], need: ClusterSettings, waited_secs: float) -> ClusterError:
+def missing(nodes: Sequence[NodeRoom], need: ClusterSettings, waited_secs: float) -> ClusterError:
     """Returns the error of a cluster without room.
 
     Args:
@@ -101,7 +101,7 @@ def missing(nodes: Sequence[Node], need: ClusterSettings, waited_secs: float) ->
     )
 
 
-def _can_be_had(nodes: Sequence[Node], need: ClusterSettings) -> str:
+def _can_be_had(nodes: Sequence[NodeRoom], need: ClusterSettings) -> str:
     """Says what to change so that there would be room."""
     free, capacity = (places(nodes, need, free=flag) for flag in (True, False))
     if capacity >= need.min_workers:
@@ -131,7 +131,7 @@ def asked(need: ClusterSettings) -> str:
     return f"{least}{_several(need.min_workers, 'worker')} with {one}{each} {were}"
 
 
-def had(nodes: Sequence[Node]) -> str:
+def had(nodes: Sequence[NodeRoom]) -> str:
     """Says what a cluster has, in words."""
     cpus, free_cpus = _sums(nodes, "CPU")
     gpus, free_gpus = _sums(nodes, "GPU")
@@ -143,12 +143,12 @@ def had(nodes: Sequence[Node]) -> str:
     )
 
 
-def _kinds(nodes: Sequence[Node]) -> list[str]:
+def _kinds(nodes: Sequence[NodeRoom]) -> list[str]:
     names = {name for node in nodes for name in node.total}
     return sorted(n.removeprefix(_ACCELERATOR) for n in names if n.startswith(_ACCELERATOR))
 
 
-def _sums(nodes: Sequence[Node], name: str) -> tuple[float, float]:
+def _sums(nodes: Sequence[NodeRoom], name: str) -> tuple[float, float]:
     return (
         sum(node.total.get(name, 0.0) for node in nodes),
         sum(node.free.get(name, 0.0) for node in nodes),

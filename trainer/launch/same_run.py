@@ -8,7 +8,7 @@ from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import ConfigError
-from trainer.launch.origin import unpinned_like
+from trainer.launch.origin import NETWORK_KEYS, unpinned_like
 from trainer.run_folder import RunFolder
 
 # A run may be found at another address, and so may its data set if its pictures are the same.
@@ -19,25 +19,12 @@ _FIXED_ON_RESUME = {
     "seed": "it decides every draw and the order of the pictures",
     "training.global_batch": "it decides the order of the pictures",
     "dataset.lanes": "it decides the order of the pictures",
-    "dataset.size_px": "it decides the shapes of the weights",
     "dataset.source": "the pictures of a run stay the same",
     "dataset.crop": "the pictures of a run stay the same",
     "dataset.encoding": "the pictures of a run stay the same",
     "dataset.val_fraction": "the pictures of a run stay the same",
     "training.start_from": "it decides the first weights",
-    "model.architecture": "it decides the shapes of the weights",
-    "model.base_channels": "it decides the shapes of the weights",
-    "model.max_channels": "it decides the shapes of the weights",
-    "model.blocks": "it decides the shapes of the weights",
-    "model.expansion": "it decides the shapes of the weights",
-    "model.group_width": "it decides the shapes of the weights",
-    "model.upsampling": "it decides the shapes of the weights",
-    "model.latent_dim": "it decides the shapes of the weights",
-    "model.latent_distribution": "the networks have learned this one",
-    "model.generator_norm": "it decides which weights there are",
-    "model.discriminator_norm": "it decides which weights there are",
-    "model.spectral_norm": "it decides which weights there are",
-    "model.picture_scale": "the networks have learned this one",
+    **NETWORK_KEYS,
 }
 
 

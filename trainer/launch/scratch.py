@@ -1,10 +1,38 @@
-"""Copying and removing run folders that a command made for itself.
+"""Folders that a command makes for itself: named, copied, removed.
 
 Owns nothing of what a run folder means. Goes through storage, so that folders
 and buckets are alike. Never to be used on a run of a person's own.
 """
 
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterator
+
+from trainer import storage
+from trainer.errors import CatganError
 from trainer.storage import Folder
+
+log = logging.getLogger("catgan")
+
+
+@contextlib.contextmanager
+def scratch_folder(beginning: str) -> Iterator[Folder]:
+    """Gives a folder that nobody else has, and removes it at the end.
+
+    That it cannot be removed is only a warning: an error of the block stands.
+
+    Args:
+        beginning: Of its address; what makes it one of its own is added.
+    """
+    folder = storage.open_folder(f"{beginning.rstrip('/')}-{secrets.token_hex(4)}")
+    try:
+        yield folder
+    finally:
+        try:
+            remove_all(folder)
+        except CatganError as error:
+            log.warning("%s could not be removed: %s", folder.address, error.what)
 
 
 def copy_all(source: Folder, target: Folder) -> None:

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from types import FrameType
 
 _DATA, _STEP, _OURS = "/data/ops/iterator_ops", "/tensorflow/python/", "/trainer/"
+# Ray holds up whoever reports until all have.
+_BARRIER = "/launch/pointer.py"
+# Storage itself, and where training waits for what is stored behind it.
+_STORING = ("/trainer/storage/", "/checkpoint/writer.py", "/callbacks/background.py")
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,15 @@ class Place:
 
     Attributes:
         words: For a message, such as "waiting for data".
-        waits: It stands in a step, where most of all it waits for another worker.
+        waits: It stands in a step, or a report to Ray: most of all it waits for another worker.
         trace: Python's own listing of its stack.
+        stores: It waits for storage, which has a limit of its own.
     """
 
     words: str
     waits: bool
     trace: str
+    stores: bool = False
 
 
 def place_of(thread: int, stacks: Mapping[int, FrameType]) -> Place:
@@ -50,7 +56,9 @@ def place_of(thread: int, stacks: Mapping[int, FrameType]) -> Place:
         if reading or any(_DATA in name for name in inside):
             return Place("waiting for data" + (f" ({reading})" if reading else ""), False, trace)
         return Place("in a step, perhaps waiting for another worker", True, trace)
-    return Place(_words(frame), False, trace)
+    stores = any(part in name for name in names for part in _STORING)
+    waits = not stores and any(_BARRIER in name for name in names)
+    return Place(_words(frame), waits, trace, stores)
 
 
 def _reading(thread: int, stacks: Mapping[int, FrameType]) -> str:

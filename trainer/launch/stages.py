@@ -1,10 +1,39 @@
-"""Where the time of a restart goes.
+"""Where the time of restarts goes.
 
-Owns the stretches between the last step before and the first step after it, as one rank
-sees them. Pure but for the clock; clocks of several machines are taken for equal.
+Owns the stretches between the last step before and the first step after one, as one rank
+sees them, and their sum over a command, as its driver does. Pure but for the clock; clocks
+of several machines are taken for equal.
 """
 
 import time
+from dataclasses import dataclass
+
+
+@dataclass
+class Standstill:
+    """How long the training of a command stood still between its attempts.
+
+    Attributes:
+        since: When the last step was finished, seconds since the epoch; 0: it never stood.
+        noticed_at: When the driver noticed that no more came.
+        lost_secs: Of all standstills that are over.
+    """
+
+    since: float = 0.0
+    noticed_at: float = 0.0
+    lost_secs: float = 0.0
+    _over: bool = True
+
+    def begins(self, moved_at: float, noticed_at: float) -> None:
+        """Notes the end of an attempt; one that trained nothing only prolongs the standstill."""
+        if self._over:
+            self.since, self.noticed_at, self._over = moved_at, noticed_at, False
+
+    def ends(self) -> None:
+        """Notes that an attempt trains."""
+        if not self._over:
+            self.lost_secs += time.time() - self.since
+        self._over = True
 
 
 class Stages:

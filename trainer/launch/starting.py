@@ -1,15 +1,14 @@
 """What every start does, whichever door it came through.
 
 Owns fixing what a config leaves open, opening or preparing its data set, what a
-start says of its run, and noting how it ended. Does not decide whether a start
-is wanted (`door.py`) or who runs it (`local.py`, `on_ray.py`).
+run's record is told of a start, and noting how it ended. Does not decide whether a
+start is wanted (`door.py`) or who runs it (`local.py`, `on_ray.py`).
 """
 
 import contextlib
 import hashlib
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -80,11 +79,9 @@ def resolve(config: Config, folder: RunFolder, precision: str) -> Config:
     """
     from trainer.data import order
 
-    lanes = config.dataset.lanes or order.default_lanes(
-        config.training.update_batch, config.cluster.max_workers
-    )
     address = storage.open_folder(config.dataset.address).address
-    dataset = config.dataset.model_copy(update={"lanes": lanes, "address": address})
+    fixed = {"lanes": order.lanes_for(config), "address": address}
+    dataset = config.dataset.model_copy(update=fixed)
     if config.precision != "auto":
         precision = config.precision
     return origin.pinned(
@@ -92,6 +89,14 @@ def resolve(config: Config, folder: RunFolder, precision: str) -> Config:
             update={"run": folder.address, "dataset": dataset, "precision": precision}
         )
     )
+
+
+def refuse_too_many_workers(config: Config) -> None:
+    """Raises ConfigError where the batch or the lanes leave a worker without work."""
+    from trainer.data import order
+
+    workers, batch = config.cluster.max_workers, config.training.global_batch
+    order.check_world_size(workers, order.lanes_for(config), batch)
 
 
 def open_dataset(config: Config) -> Any:
@@ -155,16 +160,30 @@ def prepare_if_missing(config: Config) -> None:
 
 def choices(config: Config, record: RunRecord | None, found: Any) -> dict[str, Any]:
     """What is chosen by measuring: taken from the run's record where it was chosen before."""
-    if config.jit != "auto":
-        return {"jit": bool(config.jit)}
-    if record is not None and "jit" in record.choices:
-        return {"jit": bool(record.choices["jit"])}
-    if config.deterministic or found.kind == "CPU":
-        # On CPUs XLA was never faster in our measurements, and costs seconds to compile.
-        return {"jit": False}
-    from trainer.gan.measure import jit_is_faster
+    jit = known_jit(config, record.choices if record else {}, on_gpu=found.kind != "CPU")
+    if jit is None:
+        from trainer.gan.measure import jit_is_faster
 
-    return {"jit": jit_is_faster(config)}
+        jit = jit_is_faster(config)
+    return {"jit": jit}
+
+
+def known_jit(config: Config, recorded: Mapping[str, Any], *, on_gpu: bool) -> bool | None:
+    """Says whether the step is compiled with XLA; None where that has to be measured.
+
+    Args:
+        config: Its `jit` stands, if it is not `auto`.
+        recorded: Choices that the run made before; they stand then.
+        on_gpu: The machines that train have one.
+    """
+    if config.jit != "auto":
+        return bool(config.jit)
+    if "jit" in recorded:
+        return bool(recorded["jit"])
+    if config.deterministic or not on_gpu:
+        # On CPUs XLA was never faster in our measurements, and costs seconds to compile.
+        return False
+    return None
 
 
 def identity(
@@ -190,54 +209,6 @@ def identity(
         choices=choices,
         origin=origin.told(config, record),
     )
-
-
-def tell_where(begun: Any, config: Config) -> None:
-    """Says in the log where a start goes on."""
-    if begun.checkpoint:
-        log.info("going on from step %s", f"{begun.first_step:,}")
-    elif config.training.start_from:
-        steps, first = config.training.steps, config.training.start_from
-        log.info("training %s steps from the networks of %s", f"{steps:,}", first)
-    else:
-        log.info("training %s steps from the beginning", f"{config.training.steps:,}")
-
-
-def tell_shape(config: Config, dataset: Any, world_size: int) -> None:
-    """Says in the log how the work is shared among several workers."""
-    from trainer.data.order import rows_of
-
-    batch, lanes = config.training.global_batch, config.dataset.lanes
-    rows = [len(rows_of(rank, world_size, lanes, batch)) for rank in range(world_size)]
-    shares = str(rows[0]) if len(set(rows)) == 1 else f"{max(rows)} to {min(rows)}"
-    log.info(
-        "global batch %d on %d workers, %s pictures each (%d lanes); %s steps an epoch",
-        batch,
-        world_size,
-        shares,
-        lanes,
-        f"{dataset.train_count / batch:,.1f}",
-    )
-
-
-def tell_traffic(gan: Any, world_size: int) -> None:
-    """Says in the log what every worker sends in a step: its gradients, around a ring."""
-    weights = [*gan.generator.trainable_variables, *gan.discriminator.trainable_variables]
-    gradient_bytes = sum(weight.value.dtype.size * math.prod(weight.shape) for weight in weights)
-    sent = ring_bytes(gradient_bytes, world_size)
-    log.info(
-        "every worker sends %.1f MB a step, for %.1f MB of gradients", sent / 1e6,
-        gradient_bytes / 1e6,
-    )  # fmt: skip
-
-
-def ring_bytes(gradient_bytes: float, world_size: int) -> float:
-    """Returns what each of the workers of a ring sends to sum a tensor over all of them.
-
-    Each sends a share of 1/n to its neighbour n - 1 times to sum, and again to spread the sums
-    (Patarasuk and Yuan, 2009).
-    """
-    return 2 * gradient_bytes * (world_size - 1) / world_size
 
 
 def versions() -> dict[str, str]:

@@ -20,13 +20,12 @@ from trainer.errors import ClusterError, ConfigError
 from trainer.launch import door, job_package, jobs, origin, starting
 from trainer.launch.hold import hold
 from trainer.launch.job_server import JobServer
-from trainer.launch.on_ray import refuse_too_many_workers
 from trainer.launch.same_run import same_config
-from trainer.run_folder import RunFolder, RunRecord
+from trainer.run_folder import RunFolder, RunRecord, step_name
+from trainer.storage.address import SCHEME
 
 log = logging.getLogger("catgan")
 
-BUCKET = "gs://"
 # Else one worker would train on the head, where there are no GPUs.
 JOIN = ("--address", "auto")
 _OPTIONAL = ("dataset.source", "training.start_from")
@@ -97,12 +96,13 @@ def plan_resumption(
         ConfigError: An override would make it another run, or the run exists only here.
     """
     folder, config = door.resumed_config(run, overrides)
-    _must_be_reachable("the run", folder.address, "run", shares_disk=shares_disk)
+    # As it was typed: the folder's own address is absolute, wherever it lies.
+    _must_be_reachable("the run", run, "run", shares_disk=shares_disk)
     record = folder.read_record()
     finished = record is not None and from_step is None and door.is_finished(record, config)
     if not finished:
         _check(config, record)
-    step = () if from_step is None else ("--from", f"step-{from_step:09d}")
+    step = () if from_step is None else ("--from", step_name(from_step))
     words = ("resume", folder.address, *overrides, *step, *JOIN)
     return Plan(config, folder.address, words, "", record, finished)
 
@@ -140,19 +140,24 @@ def with_absolute_addresses(config: Config, *, shares_disk: bool) -> Config:
 
 
 def _must_be_reachable(what: str, address: str, key: str, *, shares_disk: bool) -> None:
-    if address.startswith(BUCKET) or shares_disk or os.path.isabs(address):
+    if storage.is_bucket(address) or shares_disk or os.path.isabs(address):
         return
     raise ConfigError(
         f"{what} is {address!r}, a folder of this machine",
         expected="a place that all nodes of the cluster reach: gs://bucket/prefix, or the absolute "
         "path of a folder that all of them mount",
-        remedy=configs.setting(key, f"{BUCKET}BUCKET/{address.strip('./')}"),
+        remedy=configs.setting(key, in_a_bucket(address)),
     )
+
+
+def in_a_bucket(address: str) -> str:
+    """Returns the address that a folder would have in a bucket, for a remedy."""
+    return f"{SCHEME}BUCKET/{address.strip('./')}"
 
 
 def _check(config: Config, record: RunRecord | None) -> None:
     starting.refuse_other_pictures(config)
-    refuse_too_many_workers(config)
+    starting.refuse_too_many_workers(config)
     if record is None:
         origin.told(origin.pinned(config), None)
 

@@ -5,19 +5,18 @@ Owns which runs are made, broken and compared. Each is a process of its own,
 process imports no TensorFlow, so that a GPU is left to the others.
 """
 
-import contextlib
 import functools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from trainer import checkpoint, console, storage
 from trainer import config as configs
 from trainer.config import Config
 from trainer.errors import CatganError, CheckpointError
-from trainer.launch.scratch import copy_all, remove_all
+from trainer.launch.scratch import copy_all, remove_all, scratch_folder
 from trainer.launch.starting import prepare_if_missing
 from trainer.launch.verify_children import Children
 from trainer.launch.verify_compare import Difference, differences, within_noise
@@ -103,32 +102,14 @@ def verify_resume(
     Raises:
         CatganError: A process did not do what it should; what it said is in the message.
     """
-    here = _scratch_folder(scratch or f"{config.run.rstrip('/')}-verify")
-    report = Report(plan, here.address)
     began = time.monotonic()
-    log.info("scratch runs of %d steps in %s, removed at the end", plan.steps, here.address)
-    children = Children(verbose=verbose)
-    try:
-        with children:
+    with scratch_folder(scratch or f"{config.run.rstrip('/')}-verify") as here:
+        report = Report(plan, here.address)
+        log.info("scratch runs of %d steps in %s, removed at the end", plan.steps, here.address)
+        with Children(verbose=verbose) as children:
             _Verification(config, report, here, children).run()
-    finally:
-        with _not_hiding_the_cause():
-            remove_all(here)
     report.secs = time.monotonic() - began
     return report
-
-
-def _scratch_folder(address: str) -> storage.Folder:
-    """A folder that nobody else has."""
-    return storage.open_folder(f"{address}-{secrets.token_hex(4)}")
-
-
-@contextlib.contextmanager
-def _not_hiding_the_cause() -> Iterator[None]:
-    try:
-        yield
-    except CatganError as error:
-        log.warning("the scratch runs could not be removed: %s", error.what)
 
 
 class _Verification:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ class Children:
     """Runs processes; a context manager in which SIGTERM raises.
 
     Args:
-        verbose: Let all of them write to standard error, not only the first.
+        verbose: Let all of them write to standard error, not only the first, and libraries too.
 
     Attributes:
         slowest_secs: How long the slowest took so far.
@@ -78,6 +79,7 @@ class Children:
         raise _ended_badly(code, answer, said, killed)
 
     def _obeyed(self, order: Order, told: Any, limit_secs: float) -> tuple[int, str]:
+        told_order = replace(order, verbose=self._verbose).to_json()
         self._running = child = subprocess.Popen(
             [sys.executable, "-m", "trainer.launch.verify_process"],
             stdin=subprocess.PIPE,
@@ -87,7 +89,7 @@ class Children:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         try:
-            answer, _ = child.communicate(order.to_json(), timeout=limit_secs)
+            answer, _ = child.communicate(told_order, timeout=limit_secs)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()

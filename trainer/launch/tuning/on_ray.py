@@ -41,7 +41,9 @@ def run_search(search: Search, address: str) -> dict[int, str]:
     # Ctrl-C belongs to this program: the trials are killed, and go on with the next command.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     going_on = claim(search)
-    with connected(address, package=search.base.cluster.package):
+    settings = search.base.cluster
+    extras = ray_package.extras_for(settings)
+    with connected(address, package=settings.package, extras=extras):
         tuner = _tuner(search, going_on)
         # Standard output is for the answer of the command.
         with contextlib.redirect_stdout(sys.stderr):
