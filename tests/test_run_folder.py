@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.run_folder.begun import begin_start
 from trainer import storage
 from trainer.errors import CatganError, CheckpointError, ConfigError
 from trainer.run_folder import (
@@ -34,6 +35,9 @@ def test_steps_have_nine_digits():
     assert step_name(12000) == "step-000012000"
     assert names.checkpoint_folder(12000) == "checkpoints/step-000012000"
     assert names.sample(0) == "samples/step-000000000.png"
+    assert names.parse_sample(names.sample(12000)) == 12000
+    assert names.parse_sample(names.LATEST_SAMPLE) is None
+    assert names.parse_sample("walks/step-000012000.png") is None
     assert names.metrics_part(3, 12000, 1) == "metrics/start-0003-from-000012000-part-0001.jsonl"
     assert names.parse_metrics_part(names.metrics_part(3, 12000, 1)) == (3, 12000, 1)
     for step in (-1, 10**9):
@@ -61,7 +65,7 @@ def test_a_checkpoints_address_is_split():
 
 def test_a_new_run_gets_a_record(run):
     assert run.read_record() is None
-    number = run.begin_start(0, NEW, host="here", world_size=2, versions={"catgan": "1"})
+    number = begin_start(run, 0, NEW, host="here", world_size=2, versions={"catgan": "1"})
     record = run.read_record()
     assert (number, record.status, record.name) == (1, "running", "cats")
     assert record.dataset.address == "/data/cats"
@@ -73,11 +77,11 @@ def test_a_new_run_gets_a_record(run):
 
 
 def test_starts_are_numbered_and_their_ends_kept(run):
-    run.begin_start(0, NEW, host="a")
+    begin_start(run, 0, NEW, host="a")
     run.end_start(1, "stopped", "interrupted\n by hand", step=70, images_seen=4480)
     second = NewRun("cats", "/moved/cats", "f00d", "other", {"jit": True, "threads": 2})
-    assert run.begin_start(50, second, host="b", overrides={"training.steps": 900}) == 2
-    run.begin_start(60, NEW, host="c")
+    assert begin_start(run, 50, second, host="b", overrides={"training.steps": 900}) == 2
+    begin_start(run, 60, NEW, host="c")
     first, second, third = run.read_record().starts
     assert first.cause == "interrupted by hand"
     assert first.ended
@@ -88,7 +92,7 @@ def test_starts_are_numbered_and_their_ends_kept(run):
 
 
 def test_the_data_set_may_move_but_not_change(run):
-    run.begin_start(0, NEW, host="a")
+    begin_start(run, 0, NEW, host="a")
     other = NewRun("cats", "/data/dogs", "beef", "c0ffee")
     with pytest.raises(CheckpointError, match="beef"):
         run.claim_start(other, host="b")
@@ -133,7 +137,7 @@ def test_who_lost_the_race_cannot_settle(run):
 def test_progress_is_written_at_most_every_five_seconds(run, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(folder.time, "monotonic", lambda: now[0])
-    number = run.begin_start(0, NEW, host="a")
+    number = begin_start(run, 0, NEW, host="a")
     assert run.note_progress(number, 10, 640)
     now[0] += 4.9
     assert not run.note_progress(number, 20, 1280)
@@ -147,7 +151,7 @@ def test_progress_is_written_at_most_every_five_seconds(run, monkeypatch):
 
 def test_a_fenced_start_is_told_who_took_over(run, monkeypatch):
     monkeypatch.setattr(folder, "PROGRESS_SECS", 0.0)
-    first = run.begin_start(0, NEW, host="a")
+    first = begin_start(run, 0, NEW, host="a")
     second = run.claim_start(NEW, host="b")
     run.note_progress(first, 5, 5)
     assert run.read_record().step == 0, "while another chooses, the record is left alone"
@@ -162,7 +166,7 @@ def test_a_fenced_start_is_told_who_took_over(run, monkeypatch):
 
 def test_a_claim_that_gave_up_does_not_stop_the_start_before(run, monkeypatch):
     monkeypatch.setattr(folder, "PROGRESS_SECS", 0.0)
-    first = run.begin_start(0, NEW, host="a")
+    first = begin_start(run, 0, NEW, host="a")
     second = run.claim_start(NEW, host="b")
     run.end_start(second, "failed", "no such checkpoint")
     run.note_progress(first, 5, 320)
@@ -170,7 +174,7 @@ def test_a_claim_that_gave_up_does_not_stop_the_start_before(run, monkeypatch):
 
 
 def test_a_record_that_vanished_is_an_error(run):
-    number = run.begin_start(0, NEW, host="a")
+    number = begin_start(run, 0, NEW, host="a")
     run.folder.delete("run.json")
     with pytest.raises(CheckpointError, match=r"run\.json"):
         run.note_progress(number, 1, 1)
@@ -301,9 +305,9 @@ def test_where_starts_overlap_the_later_one_holds(run):
 
 
 def test_a_start_that_wrote_no_row_drops_rows_too(run):
-    run.begin_start(0, NEW, host="a")
+    begin_start(run, 0, NEW, host="a")
     _rows(run, 1, 0, range(1, 9), "a")
-    run.begin_start(4, NEW, host="b")
+    begin_start(run, 4, NEW, host="b")
     assert [row["step"] for row in read_metrics(run)] == [1, 2, 3, 4]
 
 

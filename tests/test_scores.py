@@ -184,9 +184,11 @@ def test_a_lost_mode_costs_recall_and_strangers_cost_precision():
 def test_copies_of_training_pictures_are_found():
     train, held_out = _normal(300, 6, 14), _normal(200, 6, 15)
     new, copies = _normal(200, 6, 16), train[:100] + 1e-4
-    assert scores.memorised_share(new, held_out, train) < 0.05
+    usual = scores.nearest(held_out, train)[1]
+    assert scores.memorised_share(scores.nearest(new, train)[1], usual) < 0.05
     mixed = np.concatenate([new[:100], copies])
-    assert scores.memorised_share(mixed, held_out, train) == pytest.approx(0.5, abs=0.03)
+    share = scores.memorised_share(scores.nearest(mixed, train)[1], usual)
+    assert share == pytest.approx(0.5, abs=0.03)
     places, distances = scores.nearest(copies, train)
     np.testing.assert_array_equal(places, np.arange(100))
     np.testing.assert_allclose(distances, 1e-4 * np.sqrt(6), rtol=1e-9)
@@ -219,8 +221,12 @@ def test_nearest_in_blocks_is_that_of_all_and_a_copy_is_at_no_distance(monkeypat
             "fake: values are not finite",
         ),
         (
-            lambda: scores.memorised_share(*(_normal(99, 2, i) for i in range(3))),
-            "held_out has the shape [99, 2]\n  expected: [n, d] with at least 100 rows",
+            lambda: scores.memorised_share(np.ones(99), np.ones(99)),
+            "held-out distances has the shape [99, 1]\n  expected: [n, d] with at least 100 rows",
+        ),
+        (
+            lambda: scores.memorised_share(np.array([np.nan]), np.ones(100)),
+            "distances: values are not finite",
         ),
         (lambda: scores.nearest(np.zeros((0, 2)), np.zeros((3, 2))), "at least 1 rows"),
         (lambda: scores.statistics(np.zeros(4)), r"the shape \[4\]"),
@@ -242,9 +248,10 @@ def test_what_cannot_be_scored_is_said(call, told):
         (lambda x: scores.precision_recall(x, x, 0), "k is 0"),
         (lambda x: scores.density_coverage(x, x, -1), "k is -1"),
         (lambda x: scores.kernel_distance_with_error(x, x, 1), "blocks is 1"),
-        (lambda x: scores.memorised_share(x, x, x, 0.0), "percentile is 0.0"),
+        (lambda x: scores.memorised_share(x[:, 0], x[:, 0], 0.0), "percentile is 0.0"),
     ],
 )
 def test_a_setting_out_of_range_is_said(call, told):
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=told) as error:
         call(_normal(9, 2, 0))
+    assert error.value.remedy

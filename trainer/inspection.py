@@ -209,7 +209,9 @@ def _run(run: RunFolder) -> Inspection:
     record = run.read_record()
     if record is None:
         raise CheckpointError(
-            f"{run.address} lost its {names.RECORD} while it was read", remedy="try again"
+            f"{run.address} lost its {names.RECORD} while it was read",
+            expected="a run that stays where it is",
+            remedy="see whether it was moved or deleted, and inspect it again",
         )
     problems: list[str] = []
     saved = [_brief(run, listed, problems) for listed in checkpoints.list_all(run)]

@@ -21,7 +21,7 @@ _BLOCK_ROWS = 1024
 
 
 class FeatureStatistics:
-    """Mean and covariance of features that come in parts, in any order and from several workers.
+    """Mean and covariance of features that come in parts, in any order; two can be merged.
 
     Joined as in Chan, Golub and LeVeque 1979 (pairwise update): sums of raw squares would lose
     what is far from zero. `count` rows so far, their `mean` `[d]`, and `scatter` `[d, d]`, the
@@ -210,25 +210,20 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
     return places, np.concatenate(apart)
 
 
-def memorised_share(
-    fake: np.ndarray, held_out: np.ndarray, train: np.ndarray, percentile: float = 1.0
-) -> float:
+def memorised_share(distances: np.ndarray, usual: np.ndarray, percentile: float = 1.0) -> float:
     """Share of fake rows that are nearer to a training row than new real pictures ever are.
 
     Args:
-        fake: `[n, d]`.
-        held_out: `[m, d]`, real pictures that were not trained on.
-        train: `[t, d]`.
-        percentile: Of held-out pictures' distances to their nearest training row; about this
-            share, in percent, is found where nothing was memorised. Takes 100 / percentile
-            held-out rows: with fewer it lies between the smallest two.
+        distances: `[n]` of fake rows to their nearest training rows, see `nearest`.
+        usual: `[m]`, the same of real pictures that were not trained on.
+        percentile: Of `usual`; about this share, in percent, is found where nothing was
+            memorised. Takes 100 / percentile of them: with fewer it lies between the smallest two.
     """
     if not 0.0 < percentile <= 100.0:
-        raise ConfigError(f"percentile is {percentile}", expected="above 0, at most 100")
-    held_out = _checked("held_out", held_out, math.ceil(100.0 / percentile))
-    fake, train = _pair(1, fake=fake, train=train)
-    usual = np.percentile(nearest(held_out, train)[1], percentile)
-    return float(np.mean(nearest(fake, train)[1] < usual))
+        raise _out_of_range(f"percentile is {percentile}", "above 0, at most 100")
+    _checked("distances", distances[:, None], 1)
+    _checked("held-out distances", usual[:, None], math.ceil(100.0 / percentile))
+    return float(np.mean(distances < np.percentile(usual, percentile)))
 
 
 def _radii(rows: np.ndarray, k: int) -> np.ndarray:
@@ -245,7 +240,8 @@ def _distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, np.ndarray]]
     """Yields Euclidean distances of all rows of `b` to a block of `a`, and where it begins."""
     norms = np.einsum("ij,ij->i", b, b)
     for begin, rows in _blocks(a):
-        squares = -2.0 * (rows @ b.T)
+        squares = rows @ b.T
+        squares *= -2.0
         squares += np.einsum("ij,ij->i", rows, rows)[:, None]
         squares += norms
         yield begin, np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
@@ -291,7 +287,11 @@ def _unlike(what: str) -> DataError:
 
 def _check_least(name: str, value: int, least: int) -> None:
     if value < least:
-        raise ConfigError(f"{name} is {value}", expected=f"at least {least}")
+        raise _out_of_range(f"{name} is {value}", f"at least {least}")
+
+
+def _out_of_range(what: str, expected: str) -> ConfigError:
+    return ConfigError(what, expected=expected, remedy="leave it out to take the usual value")
 
 
 def _not_finite(name: str) -> DataError:

@@ -116,6 +116,17 @@ def test_a_measurement_that_cannot_begin_is_a_warning_too(tmp_path, caplog):
     assert [r.levelname for r in caplog.records if "not measured" in r.message] == ["WARNING"]
 
 
+def test_whatever_fails_while_measuring_is_told(monkeypatch):
+    def done(task):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(evaluators.Task, "done", done)
+    told = evaluators._measured(evaluators.Task("run", "set", ("kid",), ("auto",), None, ""))
+    assert isinstance(told, TrainingError)
+    assert "RuntimeError: out of memory" in told.what
+    assert "catgan evaluate" in told.remedy
+
+
 def test_the_best_is_remembered_by_a_later_start(measuring):
     callback, asked, _ = measuring()
     for step, distance in ((10, 0.5), (20, 0.3), (30, 0.4)):

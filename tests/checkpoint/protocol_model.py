@@ -72,7 +72,8 @@ class World:
         return sorted(
             m
             for m in self.manifests
-            if rule.counts(m.step, m.start, self.starts, whole=(m.step, m.start) in self.parts)
+            if (m.step, m.start) in self.parts
+            and rule.superseded_by(m.step, m.start, self.starts) is None
         )
 
 

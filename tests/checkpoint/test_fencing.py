@@ -119,8 +119,7 @@ def _manifest_of_old(run):
     return manifest.model_copy(update={"step": 200}).to_json()
 
 
-@pytest.mark.parametrize("uncertain", [True, False])
-def test_a_manifest_whose_answer_was_lost_is_published(run, monkeypatch, uncertain):
+def test_a_manifest_whose_answer_was_lost_is_published(run, monkeypatch):
     begun = begin(run)
     write = run.folder.write
 
@@ -128,9 +127,7 @@ def test_a_manifest_whose_answer_was_lost_is_published(run, monkeypatch, uncerta
         done = write(name, data, **told)
         if name == manifest_name(100):
             monkeypatch.undo()
-            error = storage.Conflict("412 on the second try")
-            error.uncertain = uncertain
-            raise error
+            raise storage.Conflict("412 on the second try")
         return done
 
     monkeypatch.setattr(run.folder, "write", lose_answer)

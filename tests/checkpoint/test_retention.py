@@ -1,10 +1,12 @@
 """What is deleted, and what never is."""
 
+from contextlib import suppress
+
 import pytest
 
 from tests.checkpoint.conftest import NEW, assert_is_state, begin, meta_of, save, state_of
 from trainer import checkpoint
-from trainer.checkpoint import rule
+from trainer.checkpoint import listing, rule
 from trainer.checkpoint.listing import manifest_name
 from trainer.checkpoint.retention import Policy, Retention, check_space
 from trainer.errors import StorageError
@@ -140,6 +142,33 @@ def test_failed_deletions_do_not_stop_training(run, monkeypatch, caplog):
     assert "may not delete" in caplog.text
 
 
+def test_what_stays_for_good_makes_no_room(run, monkeypatch):
+    save(run, begin(run).start, 100, 200, 300, 400, keep_last=9)
+    sizes = {step: sum(files.part_bytes.values()) for step, files in listing.scan(run).items()}
+    state_bytes = sizes[100]
+    assert set(sizes.values()) == {state_bytes}
+
+    def fits(slots_free, **policy):
+        monkeypatch.setattr(run.folder, "free_bytes", lambda: slots_free * state_bytes)
+        with suppress(StorageError):
+            check_space(run, state_bytes, keep_last=3, **policy)
+            return True
+        return False
+
+    assert fits(1)
+    assert not fits(0)
+    # 200 and 400 stay, whatever comes.
+    assert fits(3, keep_every_steps=200)
+    assert not fits(2, keep_every_steps=200)
+    # The later history undoes 400: it goes.
+    run.settle_start(run.claim_start(NEW, host="b"), 300)
+    assert fits(2, keep_every_steps=200)
+    assert not fits(1, keep_every_steps=200)
+    # What cannot be read is never deleted.
+    run.folder.write(manifest_name(100), b"{")
+    assert not fits(2, keep_every_steps=200)
+
+
 def test_space_for_two_more_than_are_kept_is_asked_for(run, monkeypatch):
     monkeypatch.setattr(run.folder, "free_bytes", lambda: 5 * 2**20)
     check_space(run, 2**20, keep_last=3)
@@ -149,5 +178,6 @@ def test_space_for_two_more_than_are_kept_is_asked_for(run, monkeypatch):
         "checkpoints/step-000000100/start-0001-part-0001-of-0001.safetensors", bytes(2**20)
     )
     check_space(run, 2**20, keep_last=4)  # what is there will make room
+    check_space(run, 2**20, keep_last=4, keep_every_steps=100)  # no checkpoint: it goes
     monkeypatch.setattr(run.folder, "free_bytes", lambda: None)
     check_space(run, 2**60, keep_last=4)

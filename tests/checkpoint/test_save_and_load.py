@@ -68,7 +68,7 @@ def test_tensors_may_have_any_layout(run):
 
 def test_an_empty_state_can_be_saved(run):
     with checkpoint.CheckpointStore(run, begin(run).start) as store:
-        store.save(1, {}, {})
+        store.save(1, {}, {"images_seen": 0})
     assert checkpoint.find_newest(run).load() == {}
 
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError, DataError, StorageError
 from trainer.evaluation import efficientnet, inception, networks
 
 
@@ -79,15 +79,33 @@ def test_only_rounded_pictures_are_measured(network_file, given):
 )
 def test_names_that_mean_nothing_are_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         networks.find(name)
+    assert caught.value.expected
+    assert caught.value.remedy
+
+
+def test_the_closest_network_of_keras_is_named():
+    with pytest.raises(ConfigError) as caught:
+        networks.find("keras:ResNet5")
+    assert caught.value.remedy == "--features keras:ResNet50"
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path):
     path = tmp_path / "text.keras"
     path.write_text("hello")
-    with pytest.raises(DataError, match="no Keras model"):
+    with pytest.raises(DataError, match="no Keras model") as caught:
         networks.find(str(path))
+    assert caught.value.remedy
+
+
+def test_a_network_of_something_else_than_pictures_is_refused(tmp_path):
+    numbers = keras.Input((7,))
+    path = tmp_path / "numbers.keras"
+    keras.Model(numbers, keras.layers.Dense(2)(numbers)).save(path)
+    with pytest.raises(DataError, match="takes") as caught:
+        networks.find(str(path))
+    assert caught.value.remedy
 
 
 def test_a_file_with_foreign_code_is_refused(tmp_path):
@@ -96,8 +114,9 @@ def test_a_file_with_foreign_code_is_refused(tmp_path):
     path = tmp_path / "lambda.keras"
     model.save(path)
     assert zipfile.is_zipfile(path)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as caught:
         networks.find(str(path))
+    assert caught.value.remedy
 
 
 class TestEfficientNet:
@@ -108,7 +127,7 @@ class TestEfficientNet:
             opened = [Image.open(io.BytesIO(archive.read(n))).convert("RGB") for n in names]
             pictures = np.stack([np.asarray(picture) for picture in opened])
         features = networks.find("efficientnet-lite0").features(pictures)
-        assert features.shape == (32, efficientnet.WIDTH)
+        assert features.shape == (32, 1280)
         stored = efficientnet.read_pytorch(efficientnet.weights_file().read_bytes())
         logits = features @ stored["_fc.weight"].T + stored["_fc.bias"]
         # ImageNet's classes 281 to 285 are tabby, tiger cat, Persian, Siamese, Egyptian.
@@ -183,6 +202,26 @@ class TestInception:
         with pytest.raises(ConfigError, match="cannot be downloaded") as caught:
             networks.find("inception")
         assert "inception:classify_image_graph_def.pb" in caught.value.remedy
+
+    def test_what_was_downloaded_is_kept_and_used_again(self, tmp_path, monkeypatch):
+        graph, asked = frozen_graph(), []
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(inception, "SHA256", hashlib.sha256(graph).hexdigest())
+        monkeypatch.setattr(inception, "_downloaded", lambda: asked.append(1) or graph)
+        for _ in range(2):
+            assert networks.find("inception").width == 2048
+        assert len(asked) == 1
+        assert [path.name for path in inception.kept_file().parent.iterdir()] == [inception.FILE]
+
+    def test_a_place_that_cannot_keep_it_is_told(self, tmp_path, monkeypatch):
+        graph = frozen_graph()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(inception, "SHA256", hashlib.sha256(graph).hexdigest())
+        monkeypatch.setattr(inception, "_downloaded", lambda: graph)
+        # A file where the folder would be: also root cannot write into it.
+        (tmp_path / "catgan").write_text("in the way")
+        with pytest.raises(StorageError, match="features"):
+            networks.find("inception")
 
 
 def test_numbers_of_both_kinds_are_read(tmp_path):

@@ -79,7 +79,24 @@ def measured(
     run: RunFolder, step: int, value: float, *, count: int = 100, features: str = "net"
 ) -> None:
     """Writes a measurement of a step's checkpoint."""
-    figure = {"value": value, "baseline": 0.001, "error": 0.01, "baseline_error": 0.001}
+    figures = {"kernel_distance": figure(value)}
+    write_measured(run, step, [result(figures, count=count, features=features)])
+
+
+def write_measured(run: RunFolder, step: int, results: list[dict[str, Any]]) -> None:
+    """Writes a measurement with several networks or figures."""
+    told = {"subject": run.address, "against": "pictures", "about": {}, "results": results}
+    write_evaluation(run, step, step * 64, {"format": 1, **told})
+
+
+def figure(value: float, baseline: float | None = 0.001) -> dict[str, float | None]:
+    return {"value": value, "baseline": baseline, "error": 0.01, "baseline_error": 0.001}
+
+
+def result(
+    figures: Mapping[str, Any], *, count: int = 100, features: str = "net"
+) -> dict[str, Any]:
+    """Figures of one network, as `Evaluation.as_dict` has them."""
     provenance = {
         "features": features,
         "weights_sha256": "a" * 64,
@@ -93,13 +110,11 @@ def measured(
         "held_out_count": 100,
         "quantised": "uint8",
     }
-    result = {
-        "figures": {"kernel_distance": figure},
+    return {
+        "figures": dict(figures),
         "left_out": {},
         "provenance": provenance,
         "neighbours": [],
         "usual_distance": None,
-        "labels": {"kernel_distance": f"kernel distance ({features})"},
+        "labels": {name: f"{name.replace('_', ' ')} ({features})" for name in figures},
     }
-    told = {"subject": run.address, "against": "pictures", "about": {}, "results": [result]}
-    write_evaluation(run, step, step * 64, told)

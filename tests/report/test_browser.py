@@ -5,7 +5,6 @@ Skipped where no Chromium is: `apt-get install chromium`, or CHROMIUM=/path/to/i
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,6 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
-REAL_CATS = Path(__file__).resolve().parents[3] / "shared" / "data" / "cats128.zip"
 EVIL = "</script><script>window.evil = 1</script><img src=x onerror='window.evil = 2'>"
 
 
@@ -229,10 +227,10 @@ def test_a_real_run_of_drawn_cats(opened, trained):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not REAL_CATS.exists(), reason="the photographs are not beside the checkout")
-def test_real_runs_of_real_cats(opened, catgan, tmp_path):
+def test_real_runs_of_real_cats(opened, catgan, shared_data, tmp_path):
     """One page of one run, killed and resumed on the way, and one of three side by side."""
-    prepared = catgan("prepare", REAL_CATS, "cats", "--size", 32, "--val-fraction", "0.2")
+    cats = shared_data / "cats128.zip"
+    prepared = catgan("prepare", cats, "cats", "--size", 32, "--val-fraction", "0.2")
     assert prepared.code == 0, prepared.err
     shown = []
     for loss in ("relativistic_pairing", "hinge", "non_saturating"):

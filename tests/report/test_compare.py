@@ -1,10 +1,14 @@
 """Several runs in one table: like with like only."""
 
+import json
+
 import pytest
 
+from tests.report import made_runs
 from tests.report.made_runs import made_run, measured, rows
 from trainer.errors import CheckpointError, ConfigError
 from trainer.report.compare import compare, short_names
+from trainer.run_folder import names
 
 
 @pytest.fixture
@@ -45,6 +49,36 @@ def test_what_was_measured_otherwise_is_not_compared(two):
     assert found.unlike == {"kernel distance (net)": "count"}
 
 
+def test_figures_of_two_networks_stand_in_lines_of_their_own(two):
+    for run, value in zip(two, (0.3, 0.4), strict=True):
+        results = [
+            made_runs.result(
+                {
+                    "kernel_distance": made_runs.figure(1),
+                    "precision": made_runs.figure(value + more),
+                },
+                features=features,
+            )
+            for features, more in (("net", 0.0), ("net@16px", 0.5))
+        ]
+        made_runs.write_measured(run, 10, results)
+    found = compare([run.address for run in two])
+    assert found.unlike == {}
+    values = {name: [cell["value"] for cell in cells] for name, cells in found.figures.items()}
+    assert values["precision (net)"] == [0.3, 0.4]
+    assert values["precision (net@16px)"] == pytest.approx([0.8, 0.9])
+
+
+def test_a_measurement_of_another_format_is_refused(two):
+    measured(two[0], 10, 0.2)
+    name = names.evaluation(10)
+    told = json.loads(two[0].folder.read(name))
+    two[0].folder.write(name, json.dumps({**told, "format": 2}).encode())
+    with pytest.raises(CheckpointError, match="format 2") as caught:
+        compare([run.address for run in two])
+    assert "catgan evaluate" in caught.value.remedy
+
+
 def test_the_command_shows_it(two, catgan):
     measured(two[0], 10, 0.25)
     addresses = [run.address for run in two]
@@ -66,12 +100,12 @@ def test_one_run_is_no_comparison(two, tmp_path, catgan):
 
 
 @pytest.mark.parametrize(
-    ("addresses", "names"),
+    ("addresses", "short"),
     [
         (["/a/x", "/a/y"], ("x", "y")),
         (["/a/x", "/b/x"], ("a/x", "b/x")),
         (["gs://b/one/x/", "gs://b/two/x"], ("one/x", "two/x")),
     ],
 )
-def test_names_are_short_and_differ(addresses, names):
-    assert short_names(addresses) == names
+def test_names_are_short_and_differ(addresses, short):
+    assert short_names(addresses) == short

@@ -10,6 +10,7 @@ from tests.report.made_runs import SIZE_PX, made_run, pictures
 from trainer.errors import CheckpointError, ConfigError, DataError
 from trainer.report.film import FilmOptions, film
 from trainer.report.grids import chosen
+from trainer.report.run_view import read_run
 
 STEPS = tuple(range(0, 200, 10))
 
@@ -53,6 +54,35 @@ def test_it_is_made_smaller_until_it_fits(run, tmp_path):
     assert small["bytes"] <= limit * 1e6
     with pytest.raises(DataError, match=r"at most 0\.0001 MB"):
         film(run.address, str(tmp_path / "none.webp"), FilmOptions(most_mb=0.0001))
+
+
+def test_no_film_is_made_twice_where_there_are_fewer_grids_than_frames(run, tmp_path, monkeypatch):
+    made = []
+
+    def encode(pictures, frames_per_sec):
+        made.append((len(pictures), pictures[0].size))
+        return bytes(2000 * len(pictures))
+
+    monkeypatch.setattr("trainer.report.film._encoder", lambda out: encode)
+    wish = FilmOptions(frames=60, most_mb=0.02)
+    found = film(run.address, str(tmp_path / "small.webp"), wish)
+    assert made[0][0] == len(STEPS)
+    assert len(set(made)) == len(made)
+    assert found["frames"] == made[-1][0] == 9
+
+
+def test_a_film_at_the_root_is_written_there(run, monkeypatch):
+    opened = []
+    view = read_run(run.address)
+    monkeypatch.setattr("trainer.report.film.read_run", lambda address: view)
+
+    def open_folder(address):
+        opened.append(address)
+        return run.folder
+
+    monkeypatch.setattr("trainer.report.film.storage.open_folder", open_folder)
+    film(run.address, "/cats.webp", FilmOptions(frames=2))
+    assert opened == ["/"]
 
 
 def test_a_part_of_the_grid_is_shown(run, tmp_path):

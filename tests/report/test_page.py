@@ -1,5 +1,6 @@
 """The page as a file: what is on it, its size, and that strangers' text stays text."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -12,9 +13,9 @@ from tests.report import made_runs
 from tests.report.made_runs import COUNT, answer, made_run, measured, rows
 from trainer.errors import CheckpointError, ConfigError
 from trainer.report import pictures
-from trainer.report.page import page, report
+from trainer.report.page import MOST_CHECKPOINTS, page, report
 from trainer.report.run_view import read_run
-from trainer.run_folder import MetricsLog
+from trainer.run_folder import MetricsLog, NewRun
 
 
 @pytest.fixture
@@ -34,13 +35,47 @@ def test_it_says_what_happened(run):
         "SIGTERM",
         "start 2 on there, 2 workers (before: 1)",
         "kernel distance (net)",
-        "real training pictures get 0.0010",
+        "real pictures of the other split get 0.0010",
         f"catgan resume {run.address}",
         f"catgan audit {run.address}",
         "seed 8",
     ):
         assert told in text, told
     assert text.count('class="tile"') == COUNT
+
+
+def test_a_start_that_was_killed_has_no_time_of_its_end(tmp_path):
+    run = made_run(tmp_path / "run", status="running")
+    run.claim_start(NewRun("made", "pictures", "f" * 32, "0" * 16), host="here")
+    ends = [event for event in read_run(run.address).history() if event.kind == "end"]
+    assert [bool(event.time) for event in ends] == [True, False]
+    assert "None" not in {event.time for event in ends}
+    assert "<td>None</td>" not in html(run)
+
+
+def test_many_checkpoints_leave_every_start_and_end_on_the_page(run):
+    view = read_run(run.address)
+    saved = tuple(range(1000, 1000 + 3 * MOST_CHECKPOINTS))
+    text = page([dataclasses.replace(view, checkpoints=saved)])
+    table = text[text.index('<table class="history">') :]
+    assert table.count("<td>start</td>") == 1
+    assert table.count("<td>end</td>") == 2
+    assert table.count("<td>checkpoint</td>") == MOST_CHECKPOINTS
+    assert f"checkpoint of step {saved[-1]:,}" in table
+
+
+def test_a_page_at_the_root_is_written_there(run, monkeypatch):
+    opened = []
+
+    def open_folder(address):
+        opened.append(address)
+        return run.folder
+
+    view = read_run(run.address)
+    monkeypatch.setattr("trainer.report.page.read_run", lambda address: view)
+    monkeypatch.setattr("trainer.report.page.storage.open_folder", open_folder)
+    report([run.address], "/report.html")
+    assert opened == ["/"]
 
 
 def test_nothing_is_loaded_from_anywhere(run):
@@ -138,8 +173,10 @@ def test_only_a_page_of_a_run_that_goes_reads_itself_again(tmp_path):
 def test_no_page_of_nothing(run, tmp_path, catgan):
     with pytest.raises(CheckpointError, match="no run"):
         report([str(tmp_path / "nothing")], "report.html")
-    with pytest.raises(ConfigError, match="twice"):
+    with pytest.raises(ConfigError, match="twice") as caught:
         report([run.address, run.address + "/"], "report.html")
+    assert run.address in caught.value.what
+    assert caught.value.remedy.endswith(f"catgan report {run.address}")
     assert catgan("report", run.address, "--out", "report.pdf").code == 2
     assert catgan("report", run.address).out.strip().endswith("report.html")
 

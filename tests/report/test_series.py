@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.report import made_runs
 from tests.report.made_runs import made_run, measured, rows
 from trainer.report import series
 from trainer.report.run_view import read_run
@@ -57,12 +58,40 @@ def test_figures_stand_with_their_errors_and_apart_where_measured_otherwise(tmp_
     (chart,) = series.charts(runs, ["one", "two"])
     assert chart.title == "kernel distance (net)"
     assert "100 pictures on each side" in chart.about
-    assert "real training pictures get 0.0010" in chart.about
+    assert "real pictures of the other split get 0.0010" in chart.about
     assert chart.lines[0].values.tolist() == [0.5, 0.25]
     assert chart.lines[0].errors.tolist() == [0.01, 0.01]
     measured(other, 20, 0.3, count=50)
     runs[1] = read_run(other.address)
     assert [len(chart.lines) for chart in series.charts(runs, ["one", "two"])] == [1, 1]
+
+
+def test_what_stands_beside_a_figure_is_told_as_what_it_is(tmp_path):
+    run = made_run(tmp_path / "run")
+    figures = {
+        "memorised_share": made_runs.figure(0.02, baseline=0.01),
+        "precision": made_runs.figure(0.5, baseline=None),
+        "recall": made_runs.figure(0.5, baseline=0.7),
+    }
+    made_runs.write_measured(run, 10, [made_runs.result(figures)])
+    charts = {chart.title: chart for chart in series.charts([read_run(run.address)], ["run"])}
+    memorised = charts["memorised share (net)"].about
+    assert memorised.endswith("; held-out pictures get 0.0100 by definition")
+    assert " get " not in charts["precision (net)"].about
+    assert charts["recall (net)"].about.endswith("; real pictures of the other split get 0.7000")
+
+
+def test_curves_of_two_networks_have_titles_of_their_own(tmp_path):
+    run = made_run(tmp_path / "run")
+    results = [
+        made_runs.result({"precision": made_runs.figure(0.5)}, features=features)
+        for features in ("net", "net@16px")
+    ]
+    made_runs.write_measured(run, 10, results)
+    assert titles([read_run(run.address)], ["run"]) == [
+        "precision (net)",
+        "precision (net@16px)",
+    ]
 
 
 def test_rows_of_a_stranger_are_no_figures(tmp_path):

@@ -18,7 +18,7 @@ def add(folder: storage.Folder, label: str) -> None:
             content, generation = b"[]", storage.ABSENT
         labels = json.loads(content)
         if label in labels:
-            return  # an uncertain conflict of ours had been applied
+            return  # ours had been applied, though we were told of a conflict
         try:
             folder.write(
                 "counter.json", json.dumps([*labels, label]).encode(), if_generation=generation

@@ -20,7 +20,7 @@ from trainer.run_folder import Holder, NewRun, RunFolder, step_name
 from trainer.run_folder.record import taken_over
 
 _MOST_TRIES = 5
-_log = logging.getLogger("catgan.checkpoint")
+log = logging.getLogger("catgan.checkpoint")
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,12 @@ def _find_and_adopt(run: RunFolder, number: int, from_step: int | None) -> Check
         found = find_newest(run) if from_step is None else open_step(run, from_step)
         adopted = _adopt(found, number) if found else None
         if found is not None and adopted is None:
-            _log.info("%s changed while it was being adopted, looking again", found.name)
+            log.info("%s changed while it was being adopted, looking again", found.name)
             continue
         # Reading takes a while: a start that is being drained may have published meanwhile.
         step = adopted.step if adopted else -1
         if from_step is None and any(at > step for at, _ in _published(run) - before):
-            _log.info("a newer checkpoint was published meanwhile, looking again")
+            log.info("a newer checkpoint was published meanwhile, looking again")
             continue
         return adopted
     raise CheckpointError(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from trainer.run_folder import RunFolder, StartRecord, names, step_name
 from trainer.run_folder.record import taken_over
 
 _MOST_REPLACEMENTS = 5
-_log = logging.getLogger("catgan.checkpoint")
+log = logging.getLogger("catgan.checkpoint")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Publisher:
         """
         step = snapshot.step
         if self._look(step) is None:
-            _log.info("%s is already there and counts", step_name(step))
+            log.info("%s is already there and counts", step_name(step))
             return False
         try:
             manifest = self._upload(snapshot)
@@ -124,7 +124,7 @@ class Publisher:
         except storage.NotFound:
             return None, storage.ABSENT
         except CheckpointError as error:
-            _log.warning("replacing a manifest that cannot be read: %s", error.what)
+            log.warning("replacing a manifest that cannot be read: %s", error.what)
             entry = self._run.folder.stat(manifest_name(step))
             return None, entry.generation if entry else storage.ABSENT
 
@@ -157,8 +157,9 @@ class Publisher:
 
     def _upload_part(self, step: int, name: str, tensors: Mapping[str, np.ndarray]) -> PartEntry:
         data, sha256 = serialise(tensors)
-        # Any buffer can be written; turning it into bytes here would hold the global lock.
-        self._run.folder.write(f"{names.checkpoint_folder(step)}/{name}", cast(bytes, data))
+        # As it is: a disk takes any buffer, and a copy would hold the global lock. (A bucket's
+        # client wants bytes, and gets a copy.)
+        self._run.folder.write(f"{names.checkpoint_folder(step)}/{name}", data)
         return PartEntry(name=name, size_bytes=len(data), sha256=sha256)
 
     def _place(self, manifest: Manifest) -> bool:

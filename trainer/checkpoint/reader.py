@@ -16,7 +16,7 @@ from trainer.checkpoint.listing import fetch_manifest, manifest_name, missing_or
 from trainer.errors import CheckpointError
 from trainer.run_folder import RunFolder, StartRecord, split_run_address, step_name
 
-_log = logging.getLogger("catgan.checkpoint")
+log = logging.getLogger("catgan.checkpoint")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def find_newest(run: RunFolder, prefixes: Sequence[str] | None = None) -> Checkp
             if not run.folder.exists(manifest_name(step)):
                 continue  # deleted while it was read: a newer one was published meanwhile
             problems.append(error.what)
-            _log.warning(
+            log.warning(
                 "%s cannot be used, looking for the one before: %s", step_name(step), error.what
             )
             continue
@@ -120,7 +120,7 @@ def _verified(run: RunFolder, step: int, prefixes: Sequence[str] | None) -> Chec
         return None  # deleted since it was listed
     later = checkpoint.superseded_by
     if later is not None:
-        _log.info(
+        log.info(
             "%s does not count: start %d wrote it, and start %d began at step %s",
             checkpoint.name,
             checkpoint.manifest.start,
@@ -149,15 +149,16 @@ def open_step(run: RunFolder, step: int, prefixes: Sequence[str] | None = None) 
             )
         checkpoint.verify(prefixes)
         return checkpoint
-    except storage.NotFound:
+    except storage.NotFound as error:
         what = f"{run.address} has no checkpoint {step_name(step)}"
+        raise _not_that_one(run, step, what) from error
     except CheckpointError as error:
-        what = error.what
-    raise CheckpointError(
-        what,
-        expected=_choices(run, step),
-        remedy="give one of those to --from, or leave --from out to take the newest",
-    )
+        raise _not_that_one(run, step, error.what) from error
+
+
+def _not_that_one(run: RunFolder, step: int, what: str) -> CheckpointError:
+    remedy = "name the step of one of those, or no step to take the newest"
+    return CheckpointError(what, expected=_choices(run, step), remedy=remedy)
 
 
 def open_address(address: str, prefixes: Sequence[str] | None = None) -> Checkpoint:
@@ -190,7 +191,7 @@ def open_address(address: str, prefixes: Sequence[str] | None = None) -> Checkpo
             remedy="give the address of one of those, or of the run",
         ) from error
     if checkpoint.superseded_by is not None:
-        _log.warning(
+        log.warning(
             "%s was overtaken by start %d, which began at step %s",
             checkpoint.address,
             checkpoint.superseded_by.number,

@@ -21,10 +21,11 @@ from trainer.checkpoint.listing import (
     missing_or_cut,
     scan,
 )
+from trainer.checkpoint.reader import list_all
 from trainer.errors import CheckpointError, StorageError
 from trainer.run_folder import RunFolder, StartRecord, names, step_name
 
-_log = logging.getLogger("catgan.checkpoint")
+log = logging.getLogger("catgan.checkpoint")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Retention:
         record = self._run.read_record()
         starts = record.starts if record else ()
         if not rule.may_delete(self._start, starts):
-            _log.info("start %d deletes nothing: a later start has claimed the run", self._start)
+            log.info("start %d deletes nothing: a later start has claimed the run", self._start)
             return []
         deleted = [
             step
@@ -142,11 +143,11 @@ class Retention:
         try:
             self._run.folder.delete(manifest_name(files.step), if_generation=generation)
         except storage.Conflict:
-            _log.info("%s changed since it was looked at, it stays", step_name(files.step))
+            log.info("%s changed since it was looked at, it stays", step_name(files.step))
             return False
         for part in manifest.parts:
             self._run.folder.delete(f"{names.checkpoint_folder(files.step)}/{part.name}")
-        _log.debug("deleted %s", step_name(files.step))
+        log.debug("deleted %s", step_name(files.step))
         return True
 
     def _clear_orphans(
@@ -163,34 +164,51 @@ class Retention:
                 if start is not None and rule.is_orphan(
                     start, own_start=self._start, referenced=name in referenced
                 ):
-                    _log.info("deleting %s of %s, never published", name, step_name(step))
+                    log.info("deleting %s of %s, never published", name, step_name(step))
                     self._run.folder.delete(f"{names.checkpoint_folder(step)}/{name}")
 
 
-def check_space(run: RunFolder, state_bytes: int, keep_last: int) -> None:
-    """Checks that `keep_last` + 2 checkpoints fit, those that are there already included.
+def check_space(
+    run: RunFolder, state_bytes: int, keep_last: int, keep_every_steps: int = 0
+) -> None:
+    """Checks that `keep_last` + 2 checkpoints fit, those that will make room for them included.
 
     Args:
         run: The run folder; in a bucket there is nothing to check.
         state_bytes: Bytes of all tensors of one checkpoint.
-        keep_last: As in `Policy`.
+        keep_last, keep_every_steps: As in `Policy`. The best by the metric is not known here; it
+            takes the place of one of the two on the way.
 
     Raises:
         StorageError: They do not fit; the message says how much is missing.
+        CheckpointError: `run.json` is damaged.
     """
     free = run.folder.free_bytes()
     if free is None:
         return
-    there = sum(sum(files.part_bytes.values()) for files in scan(run).values())
-    needed = state_bytes * (keep_last + 2)
-    if there + free < needed:
+    needed = state_bytes * (keep_last + 2) - _passing_bytes(run, keep_every_steps)
+    if free < needed:
         raise StorageError(
-            f"{run.address} has {_mib(free)} free, and checkpoints need {_mib(needed - there)} "
+            f"{run.address} has {_mib(free)} free, and checkpoints need {_mib(needed)} "
             f"more: {_mib(state_bytes)} each, the last {keep_last} and two on the way",
-            expected=f"at least {_mib(needed - there)} free",
+            expected=f"at least {_mib(needed)} free",
             remedy="free space there, take a `run` address on another disk, "
             "or lower checkpoint.keep_last",
         )
+
+
+def _passing_bytes(run: RunFolder, keep_every_steps: int) -> int:
+    """Bytes of the parts that `Retention` will delete as newer checkpoints come."""
+    listed = {item.step: item for item in list_all(run)}
+    passing = 0
+    for step, files in scan(run).items():
+        item = listed.get(step)
+        for_good = item is not None and item.counts and rule.stays(step, keep_every_steps)
+        # What cannot be read is not ours to delete.
+        unreadable = item is not None and item.manifest is None
+        if not for_good and not unreadable:
+            passing += sum(files.part_bytes.values())
+    return passing
 
 
 def _mib(size_bytes: int) -> str:

@@ -61,18 +61,6 @@ def superseded_by(step: int, start: int, starts: Iterable[_AnyStart]) -> _AnySta
     return min(later, key=lambda other: other.number, default=None)
 
 
-def counts(step: int, start: int, starts: Iterable[Start], *, whole: bool) -> bool:
-    """Returns whether a checkpoint counts.
-
-    Args:
-        step: Of the checkpoint.
-        start: Number of the start that wrote it.
-        starts: All starts of the run.
-        whole: Whether its manifest exists and its parts match it.
-    """
-    return whole and superseded_by(step, start, starts) is None
-
-
 def fenced_by(start: int, starts: Iterable[_AnyStart]) -> _AnyStart | None:
     """Returns the first later start that has settled, or None: whoever is fenced publishes nothing.
 
@@ -95,6 +83,11 @@ def may_delete(start: int, starts: Iterable[Start]) -> bool:
     )
 
 
+def stays(step: int, keep_every_steps: int) -> bool:
+    """Returns whether a step stays for good; `keep_every_steps` is 0 where none does."""
+    return bool(keep_every_steps) and step % keep_every_steps == 0
+
+
 def kept_steps(
     counted: Iterable[int], *, keep_last: int, keep_every_steps: int = 0, best: int | None = None
 ) -> set[int]:
@@ -108,7 +101,7 @@ def kept_steps(
     """
     steps = sorted(counted)
     kept = set(steps[-max(1, keep_last) :])
-    kept.update(step for step in steps if keep_every_steps and step % keep_every_steps == 0)
+    kept.update(step for step in steps if stays(step, keep_every_steps))
     if best in steps:
         kept.add(best)
     return kept

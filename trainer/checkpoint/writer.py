@@ -21,7 +21,7 @@ from trainer.checkpoint.retention import Policy, Retention
 from trainer.errors import CatganError, CheckpointError, StorageError
 from trainer.run_folder import RunFolder, step_name
 
-_log = logging.getLogger("catgan.checkpoint")
+log = logging.getLogger("catgan.checkpoint")
 
 
 class CheckpointStore:
@@ -111,11 +111,11 @@ class CheckpointStore:
             StorageError: The previous save could not be written.
         """
         check_state(state)
-        snapshot = Snapshot(step, int(meta.get("images_seen", 0)), dict(state), dict(meta))
+        snapshot = Snapshot(step, int(meta["images_seen"]), dict(state), dict(meta))
         if self._pending is not None and not self._pending.done():
             self.waits += 1
             began = time.monotonic()
-            _log.info(
+            log.info(
                 "%s waits for the checkpoint before it (%s so far in this start)",
                 step_name(step),
                 f"{self.waits:,}",
@@ -168,4 +168,4 @@ class CheckpointStore:
             self._retention.prune(snapshot.step, self.best)
         except (StorageError, CheckpointError) as error:
             # The checkpoint is safe; what is too much now will be deleted after the next.
-            _log.warning("old checkpoints were not deleted: %s", error.what)
+            log.warning("old checkpoints were not deleted: %s", error.what)

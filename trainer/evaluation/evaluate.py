@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from trainer import __version__, scores
+from trainer import __version__
 from trainer.data.shards import SPLITS, Split
 from trainer.data.stream import Dataset
 from trainer.errors import DataError
@@ -26,6 +26,21 @@ MOST_TRAIN = 50_000
 MOST_COUNT = 10_000
 NEIGHBOURS = 16
 _PART = 1024
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of an evaluation, open.
+
+    A generator is in memory: its run may go on and delete the checkpoint that it is of.
+
+    Attributes:
+        subject: Whose pictures are judged.
+        dataset: The real ones.
+    """
+
+    subject: Subject
+    dataset: Dataset
 
 
 @dataclass(frozen=True)
@@ -74,10 +89,28 @@ def evaluate(
         CheckpointError, StorageError: What is judged cannot be read.
     """
     wish = wish or EvaluateOptions()
-    asked = figures.check_metrics(wish.metrics) if wish.metrics else ()
+    return measure(open_sides(address, against, wish, cache_dir), wish, progress=progress)
+
+
+def open_sides(address: str, against: str, wish: EvaluateOptions, cache_dir: str = "") -> Sides:
+    """Opens what is judged and the real pictures; see `evaluate` for arguments and errors."""
+    if wish.metrics:
+        figures.check_metrics(wish.metrics)
     dataset = open_set(against, cache_dir)
-    subject = open_subject(address, seed=wish.seed)
+    subject = open_subject(address, seed=wish.seed, cache_dir=cache_dir)
     _refuse_other_size(subject, dataset)
+    return Sides(subject, dataset)
+
+
+def measure(
+    sides: Sides,
+    wish: EvaluateOptions,
+    *,
+    progress: Progress = lambda what, done, total: None,
+) -> Evaluation:
+    """Judges what `open_sides` opened; see `evaluate` for arguments and errors."""
+    asked = figures.check_metrics(wish.metrics) if wish.metrics else ()
+    subject, dataset = sides.subject, sides.dataset
     count = _count(subject, dataset, wish)
     results = []
     for name in networks.expanded(wish.features, dataset.size_px):
@@ -159,7 +192,7 @@ class _Judge:
         found: dict[str, figures.Figure] = {}
         for metric in possible:
             found |= figures.measure(metric, rows)
-        neighbours = self._neighbours(rows.fake) if "nearest" in possible else {}
+        neighbours = self._neighbours(rows) if "nearest" in possible else {}
         return Result(found, left_out, self._provenance, **neighbours)
 
     def _refuse_too_few(self, metric: str) -> None:
@@ -191,16 +224,14 @@ class _Judge:
             self._progress("judged pictures", end, self._count)
         return np.concatenate(rows)
 
-    def _neighbours(self, fake: np.ndarray) -> dict:
+    def _neighbours(self, rows: figures.Features) -> dict:
         """Nearest training pictures of the first judged ones, and how far is usual."""
-        train = self._real["train"].first(self._provenance.train_count)
-        held_out = self._real["validation"].first(self._provenance.held_out_count)
-        places, distances = scores.nearest(fake[:NEIGHBOURS], train)
-        numbers = self._real["train"].numbers(len(train))
+        places, distances = (found[:NEIGHBOURS] for found in rows.nearest_of_fake)
+        numbers = self._real["train"].numbers(self._provenance.train_count)
         return {
             "neighbours": tuple(
                 Neighbour(place, int(numbers[near]), float(distance))
                 for place, (near, distance) in enumerate(zip(places, distances, strict=True))
             ),
-            "usual_distance": float(np.median(scores.nearest(held_out, train)[1])),
+            "usual_distance": float(np.median(rows.usual_distances)),
         }

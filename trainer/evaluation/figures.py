@@ -6,8 +6,8 @@ were not. The arithmetic is `trainer.scores`'.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,10 +36,6 @@ class Figure:
     error: float | None = None
     baseline_error: float | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Returns plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Features:
@@ -57,6 +53,22 @@ class Features:
     other: np.ndarray | None
     held_out: np.ndarray | None = None
     train: np.ndarray | None = None
+
+    @cached_property
+    def nearest_of_fake(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places `[n]` of the judged rows' nearest training rows, and their distances `[n]`."""
+        return scores.nearest(self.fake, _asked_for(self.train))
+
+    @cached_property
+    def usual_distances(self) -> np.ndarray:
+        """Distances of held-out rows to their nearest training rows, `[m]`."""
+        return scores.nearest(_asked_for(self.held_out), _asked_for(self.train))[1]
+
+
+def _asked_for(rows: np.ndarray | None) -> np.ndarray:
+    if rows is None:
+        raise ValueError("nearest needs the features of both splits")
+    return rows
 
 
 def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
@@ -128,9 +140,7 @@ def _density_coverage(rows: Features) -> dict[str, Figure]:
 
 
 def _nearest(rows: Features) -> dict[str, Figure]:
-    if rows.held_out is None or rows.train is None:
-        raise ValueError("nearest needs the features of both splits")
-    share = scores.memorised_share(rows.fake, rows.held_out, rows.train)
+    share = scores.memorised_share(rows.nearest_of_fake[1], rows.usual_distances)
     # By its definition: the first percentile of the held-out pictures' own distances.
     return {"memorised_share": Figure(share, 0.01)}
 

@@ -8,17 +8,21 @@ import json
 import numpy as np
 
 from trainer import storage
-from trainer.evaluation.real import open_set
+from trainer.evaluation.evaluate import Sides
 from trainer.evaluation.result import Evaluation, Result
-from trainer.evaluation.subjects import open_subject
 from trainer.gan import sampling
 
 FIGURES, NEAREST = "evaluation.json", "nearest.png"
 _COLUMNS = 8
 
 
-def write(found: Evaluation, out: str) -> list[str]:
+def write(found: Evaluation, sides: Sides, out: str) -> list[str]:
     """Writes `evaluation.json`, and `nearest.png` where neighbours were looked for.
+
+    Args:
+        found: What was measured.
+        sides: Of what; still open.
+        out: Folder or bucket prefix.
 
     Returns:
         The names written.
@@ -28,24 +32,22 @@ def write(found: Evaluation, out: str) -> list[str]:
     """
     folder = storage.open_folder(out)
     folder.write(FIGURES, (json.dumps(found.as_dict(), indent=1) + "\n").encode())
-    return [FIGURES, NEAREST] if write_nearest(found, folder, NEAREST) else [FIGURES]
+    return [FIGURES, NEAREST] if write_nearest(found, sides, folder, NEAREST) else [FIGURES]
 
 
-def write_nearest(found: Evaluation, folder: storage.Folder, name: str) -> bool:
+def write_nearest(found: Evaluation, sides: Sides, folder: storage.Folder, name: str) -> bool:
     """Writes judged pictures above their nearest training pictures; False: none were looked for."""
     with_neighbours = next((result for result in found.results if result.neighbours), None)
     if with_neighbours is None:
         return False
-    folder.write(name, sampling.png_bytes(nearest_grid(found, with_neighbours)))
+    folder.write(name, sampling.png_bytes(nearest_grid(sides, with_neighbours)))
     return True
 
 
-def nearest_grid(found: Evaluation, result: Result) -> np.ndarray:
+def nearest_grid(sides: Sides, result: Result) -> np.ndarray:
     """Returns uint8 `[H, W, 3]`: rows of judged pictures, below each its nearest training one."""
-    subject = open_subject(found.subject, seed=int(found.about.get("seed", 0)))
-    dataset = open_set(found.against)
-    judged = subject.pictures(0, len(result.neighbours))
-    near = dataset.pictures("train", [neighbour.picture for neighbour in result.neighbours])
+    judged = sides.subject.pictures(0, len(result.neighbours))
+    near = sides.dataset.pictures("train", [neighbour.picture for neighbour in result.neighbours])
     rows = []
     for begin in range(0, len(judged), _COLUMNS):
         rows += [judged[begin : begin + _COLUMNS], near[begin : begin + _COLUMNS]]

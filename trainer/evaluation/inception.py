@@ -6,9 +6,7 @@ code; other Inceptions and other resizers give other distances: Parmar et al. 20
 """
 
 import hashlib
-import os
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from trainer import storage
 from trainer.errors import ConfigError, DataError
 from trainer.storage.user_cache import user_cache_folder
 
@@ -41,13 +40,15 @@ def load(path: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns float32 `[n, H, W, 3]` in 0..255 to features `[n, 2048]`.
 
     Args:
-        path: The file; empty: the one that is kept, downloaded if it is not there.
+        path: The file, of a bucket too; empty: the one that is kept, downloaded if it is not
+            there.
 
     Raises:
         ConfigError: It is not there, and cannot be downloaded.
         DataError: It is another file.
+        StorageError: It cannot be read, or not be kept.
     """
-    data = _data(Path(path)) if path else _kept()
+    data = _data(path) if path else _kept()
     graph = tf.compat.v1.GraphDef.FromString(data)
 
     def imported() -> None:
@@ -58,10 +59,17 @@ def load(path: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda pictures: tf.reshape(pruned(pictures), [-1, WIDTH])
 
 
-def _data(path: Path) -> bytes:
-    if not path.is_file():
-        raise ConfigError(f"{path} is not there", expected=f"{FILE} of {ADDRESS}")
-    return _checked(path.read_bytes(), str(path))
+def _data(path: str) -> bytes:
+    folder, name = storage.split_address(path)
+    try:
+        data = storage.open_folder(folder).read(name)
+    except storage.NotFound as error:
+        raise ConfigError(
+            f"{path} is not there",
+            expected=f"{FILE} of {ADDRESS}",
+            remedy="check the path, or leave it out to download the file: --features inception",
+        ) from error
+    return _checked(data, path)
 
 
 def _checked(data: bytes, where: str) -> bytes:
@@ -77,13 +85,9 @@ def _checked(data: bytes, where: str) -> bytes:
 
 def _kept() -> bytes:
     kept = kept_file()
-    if not kept.is_file():
-        data = _downloaded()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as part:
-            part.write(data)
-        os.replace(part.name, kept)
-    return _data(kept)
+    if not here():
+        storage.open_folder(kept.parent).write(kept.name, _downloaded())
+    return _data(str(kept))
 
 
 def _downloaded() -> bytes:
@@ -103,4 +107,8 @@ def _downloaded() -> bytes:
             remedy=f"give it as a file, --features inception:{FILE}, or name another network: "
             "--features efficientnet-lite0",
         ) from error
-    raise DataError(f"{ADDRESS} holds no {FILE}")
+    raise DataError(
+        f"{ADDRESS} holds no {FILE}",
+        expected="the archive of 2015-12-05",
+        remedy=f"give the file itself, --features inception:{FILE}, or name another network",
+    )

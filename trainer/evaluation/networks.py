@@ -5,6 +5,7 @@ pictures: network, weights, input size, resizer and the coarseness at which it l
 networks themselves come from `efficientnet.py`, `inception.py`, Keras or a file.
 """
 
+import difflib
 import hashlib
 import re
 import sys
@@ -23,11 +24,14 @@ from trainer.evaluation import efficientnet, inception, scale
 from trainer.gan.export import foreign_objects
 
 BATCH = 32
+# What networks of ImageNet take where they do not say.
+_USUAL_PX = 224
 INCEPTION, EFFICIENTNET = "inception", "efficientnet-lite0"
 _CHOICES = (
     "inception, inception:FILE.pb, efficientnet-lite0, keras:NAME (of keras.applications), "
     "FILE.keras or FILE.h5; with @16px behind it for pictures reduced to 16 px first"
 )
+_REMEDY = f"--features {EFFICIENTNET}, or leave it out: auto takes what is here"
 _RESIZER = "bilinear, antialiased"
 
 
@@ -105,27 +109,36 @@ def find(spec: str) -> FeatureNetwork:
         inside = "inside the graph (bilinear to 299 px, TensorFlow 1)"
         return FeatureNetwork(label, inception.SHA256, inside, inception.WIDTH, coarse_px, call)
     if name == EFFICIENTNET:
-        model, digest, size_px, scale = efficientnet.build(), efficientnet.sha256(), 224, (1.0, 0.0)
+        model, digest = efficientnet.build(), efficientnet.sha256()
+        size_px, affine = efficientnet.SIZE_PX, (1.0, 0.0)
     elif name.startswith("keras:"):
-        model, digest, size_px, scale = _application(name.removeprefix("keras:"))
+        model, digest, size_px, affine = _application(name.removeprefix("keras:"))
     elif name.endswith((".keras", ".h5")):
-        model, digest, size_px, scale = _file(Path(name))
+        model, digest, size_px, affine = _file(Path(name))
         label = label.replace(name, Path(name).name)
     else:
-        raise ConfigError(f"there is no feature network {spec!r}", expected=f"one of {_CHOICES}")
+        raise ConfigError(
+            f"there is no feature network {spec!r}", expected=f"one of {_CHOICES}", remedy=_REMEDY
+        )
     resizer = f"{_RESIZER}, to {size_px} px"
     return FeatureNetwork(
-        label, digest, resizer, model.output_shape[1], coarse_px, _call(model, size_px, scale)
+        label, digest, resizer, model.output_shape[1], coarse_px, _call(model, size_px, affine)
     )
 
 
 def _split(spec: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?P<name>.+?)(?:@(?P<px>[0-9]{1,4})px)?", spec.strip())
     if not match:
-        raise ConfigError("no feature network is named", expected=f"one of {_CHOICES}")
+        raise ConfigError(
+            "no feature network is named", expected=f"one of {_CHOICES}", remedy=_REMEDY
+        )
     coarse_px = int(match["px"] or 0)
     if match["px"] and coarse_px < 4:
-        raise ConfigError(f"{spec!r} looks at {coarse_px} px", expected="4 px or more")
+        raise ConfigError(
+            f"{spec!r} looks at {coarse_px} px",
+            expected="4 px or more",
+            remedy=f"--features {match['name']}@16px",
+        )
     return match["name"], coarse_px
 
 
@@ -135,12 +148,12 @@ def _resize(images: tf.Tensor, size_px: int) -> tf.Tensor:
     return tf.image.resize(images, [size_px, size_px], "bilinear", antialias=True)
 
 
-def _call(model: keras.Model, size_px: int, scale: tuple[float, float]) -> Callable:
+def _call(model: keras.Model, size_px: int, affine: tuple[float, float]) -> Callable:
     """One traced function of resizing, scaling and the network."""
 
     @tf.function(reduce_retracing=True)
     def call(images: tf.Tensor) -> tf.Tensor:
-        return model(_resize(images, size_px) * scale[0] + scale[1], training=False)
+        return model(_resize(images, size_px) * affine[0] + affine[1], training=False)
 
     return call
 
@@ -154,8 +167,13 @@ def _application(name: str) -> _Found:
     make = getattr(keras.applications, name, None)
     if not callable(make):
         known = [n for n in dir(keras.applications) if n[0].isupper()]
-        raise ConfigError(f"keras.applications has no {name!r}", expected=", ".join(known))
-    size_px = 299 if name in ("InceptionV3", "InceptionResNetV2", "Xception") else 224
+        close = difflib.get_close_matches(name, known, 1) or ["MobileNetV2"]
+        raise ConfigError(
+            f"keras.applications has no {name!r}",
+            expected=f"one of {', '.join(known)}",
+            remedy=f"--features keras:{close[0]}",
+        )
+    size_px = 299 if name in ("InceptionV3", "InceptionResNetV2", "Xception") else _USUAL_PX
     try:
         model = make(include_top=False, pooling="avg", input_shape=(size_px, size_px, 3))
     except Exception as error:  # what Keras raises where nothing can be downloaded
@@ -176,21 +194,34 @@ def _application(name: str) -> _Found:
 def _file(path: Path) -> _Found:
     """A classifier or feature network that Keras saved: what its last layers judge by."""
     if not path.is_file():
-        raise ConfigError(f"{path} is not there", expected="a .keras or .h5 file of Keras")
+        raise ConfigError(
+            f"{path} is not there",
+            expected="a .keras or .h5 file of Keras",
+            remedy="check the path: it is a file of this machine",
+        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if zipfile.is_zipfile(path) and (foreign := foreign_objects(path)):
         raise DataError(
             f"{path} asks for code that is not Keras' own: {', '.join(foreign[:3])}",
             expected="built-in layers only",
+            remedy="save the model without that layer, or name another network",
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the broken file leads it to
-        raise DataError(f"{path} is no Keras model: {str(error)[:300]}") from error
+        raise DataError(
+            f"{path} is no Keras model: {str(error)[:300]}",
+            expected="what model.save of Keras 3 wrote, whole",
+            remedy="save it again, or name another network",
+        ) from error
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3:
-        raise DataError(f"{path} takes {shape}", expected="pictures [n, H, W, 3]")
-    size_px = shape[1] or 224
+        raise DataError(
+            f"{path} takes {shape}",
+            expected="pictures [n, H, W, 3]",
+            remedy="name a network of one input, pictures in colour with the channels last",
+        )
+    size_px = shape[1] or _USUAL_PX
     return _pooled(model), digest, size_px, _scale(model)
 
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trainer.errors import ConfigError
+from trainer.errors import CheckpointError
 from trainer.evaluation import scale
 from trainer.evaluation.figures import Figure
 
 FORMAT = 1
-# What these two are called where the network is the Inception of papers; else they carry its name.
+# The network of papers. Its figures are called as there; all others carry their network's name, so
+# that two networks' figures are never taken for one.
+_INCEPTION = "inception"
 _NAMES = {"frechet_distance": "FID", "kernel_distance": "KID"}
 
 
@@ -85,12 +87,9 @@ class Result:
     usual_distance: float | None = None
 
     def label(self, figure: str) -> str:
-        """Returns what a figure is called: FID and KID are Inception's alone."""
-        network = self.provenance.features
-        name = _NAMES.get(figure)
-        if name is None:
-            return figure.replace("_", " ")
-        return name if network == "inception" else f"{figure.replace('_', ' ')} ({network})"
+        """Returns what a figure is called: FID, KID and bare names are Inception's alone."""
+        network, name = self.provenance.features, figure.replace("_", " ")
+        return _NAMES.get(figure, name) if network == _INCEPTION else f"{name} ({network})"
 
     def scale(self) -> list[str]:
         """Returns what the distance compares with, a line each; see `trainer.evaluation.scale`."""
@@ -110,6 +109,7 @@ class Evaluation:
         against: Address of the real data set.
         about: What the subject is.
         results: One for each feature network.
+        versions: Of the program that measured.
     """
 
     subject: str
@@ -128,7 +128,13 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> "Evaluation":
-        """Reads what `as_dict` gave."""
+        """Reads what `as_dict` gave; raises CheckpointError where another version did."""
+        if told.get("format") != FORMAT:
+            raise CheckpointError(
+                f"an evaluation of {told.get('subject')} has the format {told.get('format')!r}",
+                expected=f"{FORMAT}, as this version writes it",
+                remedy="measure it again with catgan evaluate, or use the version that wrote it",
+            )
         results = tuple(
             Result(
                 {name: Figure(**figure) for name, figure in one["figures"].items()},
@@ -144,17 +150,7 @@ class Evaluation:
         )
 
 
-def refuse_unlike(results: Sequence[Result]) -> None:
-    """Raises ConfigError where results were not measured alike and may not be compared."""
-    for one in results[1:]:
-        differs = results[0].provenance.differs(one.provenance)
-        if differs:
-            first, other = (
-                ", ".join(f"{name} {getattr(r.provenance, name)}" for name in differs)
-                for r in (results[0], one)
-            )
-            raise ConfigError(
-                f"figures are not comparable: {first} beside {other}",
-                expected="the same network, weights, counts, seed and real pictures for all",
-                remedy="catgan evaluate each again with the same --features, --count and --against",
-            )
+def unlike(results: Sequence[Result]) -> list[str]:
+    """Returns the names of what differs between the origins of results; none: they compare."""
+    first = results[0].provenance
+    return sorted({name for one in results for name in first.differs(one.provenance)})

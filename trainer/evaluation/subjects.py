@@ -43,12 +43,13 @@ class Subject:
     pictures: Callable[[int, int], np.ndarray]
 
 
-def open_subject(address: str, *, seed: int = 0) -> Subject:
+def open_subject(address: str, *, seed: int = 0, cache_dir: str = "") -> Subject:
     """Opens a run, a checkpoint, a `.keras` file, a data set, or a folder of pictures.
 
     Args:
         address: Folder or bucket.
         seed: Of a generator's first picture; the others count up.
+        cache_dir: For shards of a bucket; empty: the user's cache folder.
 
     Raises:
         CheckpointError, DataError: Nothing of the kind is there, or it is damaged.
@@ -60,7 +61,7 @@ def open_subject(address: str, *, seed: int = 0) -> Subject:
     if step is not None or str(address).endswith(".keras") or folder.exists(names.RECORD):
         return _generated(address, seed)
     if folder.exists(MANIFEST_NAME):
-        return _data_set(address)
+        return _data_set(address, cache_dir)
     return _folder(folder)
 
 
@@ -76,8 +77,8 @@ def _generated(address: str, seed: int) -> Subject:
     return Subject(generator.origin, {"kind": "generator", "seed": seed}, size_px, None, pictures)
 
 
-def _data_set(address: str) -> Subject:
-    dataset = open_set(address)
+def _data_set(address: str, cache_dir: str) -> Subject:
+    dataset = open_set(address, cache_dir)
     numbers = permutation(dataset.train_count, 0, f"{_PURPOSE}:{dataset.fingerprint}")
     about = {"kind": "data set", "fingerprint": dataset.fingerprint, "split": "train"}
     return Subject(

@@ -17,11 +17,12 @@ from trainer.gan.sampling import png_bytes
 from trainer.outliers import sheet
 from trainer.outliers.judge import Judge, open_judge
 from trainer.outliers.rank import Outlier, checkpoints_of, rank
+from trainer.run_folder import split_run_address
 
 if TYPE_CHECKING:
     from trainer.config import Config
 
-_LOG = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 
 @dataclass(frozen=True)
@@ -72,47 +73,55 @@ def find_outliers(
     if count < 1:
         raise ConfigError(f"count {count}", expected="1 or more", remedy="--count 64")
     folder = storage.open_folder(out)
-    judges, config = _judges(address)
-    if against is not None:
-        settings = config.dataset.model_copy(update={"address": against})
-        config = config.model_copy(update={"dataset": settings})
+    judges, config = _judges(address, against)
     dataset = open_dataset(config)
     _tell(judges, dataset)
     worst = rank(judges, dataset, count, lambda done: progress(done, dataset.train_count))
-    text, unfit = sheet.exclude_list([o for o, _ in worst], judges[0].origin, dataset.address)
-    if unfit:
-        _LOG.warning("%d of the names cannot stand in a list: '#' begins a comment there", unfit)
-    shown = worst[: sheet.MAX_SHEET_PICTURES]
-    pictures = dataset.pictures("train", np.array([number for _, number in shown]))
-    folder.write(sheet.SHEET_NAME, png_bytes(sheet.sheet(pictures, [o for o, _ in shown])))
-    folder.write(sheet.LIST_NAME, text)
+    files = _write(folder, worst, judges[0].origin, dataset)
     return Found(
         dataset.address,
         dataset.fingerprint,
         dataset.train_count,
         [judge.origin for judge in judges],
         [outlier for outlier, _ in worst],
-        [sheet.SHEET_NAME, sheet.LIST_NAME],
+        files,
     )
 
 
-def _judges(address: str) -> tuple[list[Judge], "Config"]:
+def _write(
+    folder: storage.Folder, worst: list[tuple[Outlier, int]], origin: str, dataset: Any
+) -> list[str]:
+    """Writes the sheet and the list; returns their names."""
+    text, unfit = sheet.exclude_list([o for o, _ in worst], origin, dataset.address)
+    if unfit:
+        log.warning("%d of the names cannot stand in a list: '#' begins a comment there", unfit)
+    shown = worst[: sheet.MAX_SHEET_PICTURES]
+    pictures = dataset.pictures("train", np.array([number for _, number in shown]))
+    folder.write(sheet.SHEET_NAME, png_bytes(sheet.sheet(pictures, [o for o, _ in shown])))
+    folder.write(sheet.LIST_NAME, text)
+    return [sheet.SHEET_NAME, sheet.LIST_NAME]
+
+
+def _judges(address: str, against: str | None) -> tuple[list[Judge], "Config"]:
+    """Opens the judges; the config is the newest one's, with the data set that is judged."""
     judges: list[Judge] = []
     for found in checkpoints_of(address):
         if not judges:
             config = config_of(found)
         judges.append(open_judge(found))
+    if against is not None:
+        settings = config.dataset.model_copy(update={"address": against})
+        config = config.model_copy(update={"dataset": settings})
     return judges, config
 
 
 def _tell(judges: list[Judge], dataset: Any) -> None:
     steps = ", ".join(f"{judge.step:,}" for judge in judges)
-    _LOG.info("judging %s training pictures of %s", f"{dataset.train_count:,}", dataset.address)
-    _LOG.info(
-        "by the discriminators of %s, steps %s", judges[0].origin.split("/checkpoints/")[0], steps
-    )
+    run, _ = split_run_address(judges[0].origin)
+    log.info("judging %s training pictures of %s", f"{dataset.train_count:,}", dataset.address)
+    log.info("by the discriminators of %s, steps %s", run, steps)
     if len(judges) == 1:
-        _LOG.warning(
+        log.warning(
             "one discriminator judges alone, and may be off: the address of a run with more "
             "checkpoints (checkpoint.keep_last=8) asks several"
         )

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from trainer.checkpoint.networks import config_of, fill
 from trainer.config import Config
+from trainer.errors import CheckpointError
 from trainer.gan.augment import Augmentation
 from trainer.gan.draws import Draws
 from trainer.gan.networks import build_discriminator, build_generator
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 JUDGE_BATCH = 64
 VIEWS = 8
 _FAKES = 512
-PREFIXES = ("discriminator/", "generator/")
+_STRENGTH = "adaptive/augment_strength"
+PREFIXES = ("discriminator/", "generator/", _STRENGTH)
 
 Logits = Callable[[np.ndarray, int], np.ndarray]
 
@@ -79,7 +81,7 @@ def open_judge(found: "Checkpoint") -> Judge:
     generator = build_generator(config.model, size_px)
     fill(discriminator, "discriminator", arrays, found)
     fill(generator, "generator", arrays, found)
-    judge = _Views(config, found.step, discriminator)
+    judge = _Views(config, _strength(config, arrays, found), discriminator)
     fakes = _Fakes(config, generator)
     totals = [
         judge.mean_logits(fakes.pictures(first), first).sum()
@@ -94,6 +96,20 @@ def open_judge(found: "Checkpoint") -> Judge:
     return Judge(found.address, found.step, zero, mean_logits)
 
 
+def _strength(config: Config, arrays: dict[str, np.ndarray], found: "Checkpoint") -> tf.Tensor:
+    """The strength of augmentation in the step after the checkpoint, float32 scalar."""
+    adapted = arrays.get(_STRENGTH)
+    if adapted is None and config.augment.is_adaptive:
+        raise CheckpointError(
+            f"{found.address} lacks {_STRENGTH}, though its config says augment.strength=adaptive",
+            expected="a checkpoint with everything adaptive in it",
+            remedy="give the address of another checkpoint of the run",
+        )
+    step = tf.constant(found.step, tf.int64)
+    strength = values_at(config, step, tf.float32, adapted).augment_strength
+    return tf.cast(strength, tf.float32)
+
+
 class _Views:
     """Mean logits over the views of a batch.
 
@@ -101,11 +117,11 @@ class _Views:
     beside it.
     """
 
-    def __init__(self, config: Config, step: int, discriminator: "keras.Model") -> None:
+    def __init__(self, config: Config, strength: tf.Tensor, discriminator: "keras.Model") -> None:
         self._discriminator = discriminator
         self._augmentation = Augmentation(config.augment.kinds)
         self._draws = Draws(config.seed, JUDGE_BATCH)
-        self._strength = values_at(config, tf.constant(step, tf.int64), tf.float32).augment_strength
+        self._strength = strength
         self._flips = config.dataset.flip
         drawn = bool(config.augment.kinds)
         # Without draws there are no more views than these.

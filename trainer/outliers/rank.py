@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trainer.checkpoint import Checkpoint
     from trainer.data.stream import Dataset
 
-_log = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 MAX_JUDGES = 8
 # Decoded pictures held at once, unless one batch needs more.
@@ -74,7 +74,7 @@ def checkpoints_of(address: str) -> "Iterator[Checkpoint]":
         try:
             found = checkpoint.open_step(run, item.step, PREFIXES)
         except CheckpointError as error:
-            _log.warning("left out: %s", error.what)
+            log.warning("left out: %s", error.what)
             continue
         yield found
 

@@ -54,7 +54,7 @@ def exclude_list(outliers: Sequence[Outlier], origin: str, dataset: str) -> tupl
 
     Args:
         outliers: What to list.
-        origin: Of the run whose discriminators judged.
+        origin: Address of the newest checkpoint whose discriminator judged.
         dataset: Address of the data set.
     """
     lines = [

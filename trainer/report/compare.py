@@ -10,10 +10,10 @@ from typing import Any
 
 from trainer import config as configs
 from trainer.errors import ConfigError
-from trainer.evaluation.result import Evaluation, Result
+from trainer.evaluation.result import Evaluation, Result, unlike
 from trainer.report.run_view import RunView, read_run
 
-# Where something lies and how long it may take make no other run.
+# Where something lies makes no other run.
 _NO_RECIPE = ("run", "dataset.address", "dataset.cache_dir")
 _SPEED = ("images_per_sec", "data_wait_share", "seconds")
 _DISTANCES = ("kernel_distance", "frechet_distance")
@@ -60,14 +60,14 @@ def compare(addresses: Sequence[str]) -> Compared:
 
 def compared(runs: Sequence[RunView]) -> Compared:
     """Compares runs that were read."""
-    figures, unlike = _figures(runs)
+    figures, not_alike = _figures(runs)
     return Compared(
         short_names([run.address for run in runs]),
         tuple(run.address for run in runs),
         _standing(runs),
         settings(runs),
         figures,
-        unlike,
+        not_alike,
     )
 
 
@@ -122,18 +122,16 @@ def _figures(runs: Sequence[RunView]) -> tuple[dict[str, tuple], dict[str, str]]
             for figure in result.figures:
                 cells = by_label.setdefault(result.label(figure), [[] for _ in runs])
                 cells[place].append((step, result))
-    figures, unlike = {}, {}
+    figures, not_alike = {}, {}
     for label, cells in by_label.items():
         results = [result for cell in cells for _, result in cell]
-        differs = sorted(
-            {name for one in results for name in results[0].provenance.differs(one.provenance)}
-        )
+        differs = unlike(results)
         name = next(f for f in results[0].figures if results[0].label(f) == label)
         if differs:
-            unlike[label] = ", ".join(differs)
+            not_alike[label] = ", ".join(differs)
         else:
             figures[label] = tuple(_best(cell, name) for cell in cells)
-    return figures, unlike
+    return figures, not_alike
 
 
 def _best(cell: list[tuple[int, Result]], name: str) -> dict[str, Any] | None:

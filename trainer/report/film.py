@@ -5,7 +5,6 @@ Pillow's, MP4 is PyAV's, which is an extra (`pip install 'catgan[film]'`).
 """
 
 import io
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,6 @@ _GREY, _BLACK, _LIGHT = (150, 150, 150), (0, 0, 0), (235, 235, 235)
 _LAST_SECS = 2.0
 _SMALLER = 0.8
 _LEAST_FRAMES, _LEAST_SIDE_PX = 4, 96
-log = logging.getLogger("catgan")
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ def film(address: str, out: str, wish: FilmOptions) -> dict[str, Any]:
             remedy="train on, or with samples.every_steps=100",
         )
     pictures, data = _fitting(run, wish, encode)
-    folder, name = _place(out)
+    place, name = storage.split_address(out)
+    folder = storage.open_folder(place)
     folder.write(name, data)
     return {
         "out": folder.address_of(name),
@@ -85,14 +84,16 @@ def film(address: str, out: str, wish: FilmOptions) -> dict[str, Any]:
 
 def _fitting(run: RunView, wish: FilmOptions, encode: Callable) -> tuple[list[Image.Image], bytes]:
     """Makes the film smaller until it is within the limit: fewer frames, then fewer pixels."""
-    frames, side_px = wish.frames, wish.side_px
+    # No film has more frames than there are grids: it would be made again and be the same.
+    most = min(wish.frames, len(run.samples))
+    frames, side_px = most, wish.side_px
     drawn: dict[int, Image.Image] = {}
     while True:
         pictures = frames_of(run, wish, frames, side_px, drawn)
         data = encode(pictures, wish.frames_per_sec)
         if len(data) <= wish.most_mb * 1e6:
             return pictures, data
-        if frames * _SMALLER >= max(_LEAST_FRAMES, wish.frames / 3):
+        if frames * _SMALLER >= max(_LEAST_FRAMES, most / 3):
             frames = int(frames * _SMALLER)
         elif side_px * _SMALLER >= _LEAST_SIDE_PX:
             side_px = int(side_px * _SMALLER)
@@ -205,9 +206,3 @@ def _av() -> Any:
             remedy="pip install av, or --out cats.webp",
         ) from None
     return av
-
-
-def _place(out: str) -> tuple[storage.Folder, str]:
-    """Splits FOLDER/NAME, of a bucket too."""
-    folder, _, name = out.rpartition("/")
-    return storage.open_folder(folder or "."), name

@@ -12,6 +12,7 @@ from PIL import Image
 
 from trainer.errors import DataError
 from trainer.report.run_view import RunView
+from trainer.run_folder import names
 
 
 def chosen(steps: Sequence[int], most: int) -> list[int]:
@@ -39,7 +40,7 @@ def read_grid(run: RunView, step: int) -> Image.Image:
         raise DataError(
             f"the grid of step {step:,} of {run.address} cannot be read: {error}",
             expected="a PNG, as training writes it",
-            remedy=f"delete {run.folder.folder.address_of(f'samples/step-{step:09d}.png')}",
+            remedy=f"delete {run.folder.folder.address_of(names.sample(step))}",
         ) from None
 
 

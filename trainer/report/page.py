@@ -6,7 +6,6 @@ modules of those names. The template escapes every value.
 
 import datetime
 import functools
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,9 +18,9 @@ from trainer.errors import ConfigError
 from trainer.report import compare, draw, series
 from trainer.report.pictures import Pictures, pictures, shares
 from trainer.report.run_view import Event, RunView, read_run
+from trainer.run_folder import names
 
-MOST_EVENTS = 400
-log = logging.getLogger("catgan")
+MOST_CHECKPOINTS = 400
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class RunPart:
         name: Short, different from that of the others.
         view: What was read.
         pictures: For the slider and below.
-        history: Newest last, at most `MOST_EVENTS`.
+        history: Starts and ends, oldest first; then the newest checkpoints, at most
+            `MOST_CHECKPOINTS`, the newest last.
         facts: Lines of the head.
         settings: Key, value, whether it is not the default.
         commands: What for, and the command.
@@ -64,28 +64,37 @@ def report(addresses: Sequence[str], out: str, *, refresh_secs: int = 0) -> dict
     """
     runs = [read_run(address) for address in addresses]
     if len({run.address for run in runs}) < len(runs):
-        raise ConfigError("a run is named twice", expected="different runs")
+        raise _twice([run.address for run in runs])
     running = any(run.record.status == "running" for run in runs)
     data = page(runs, refresh_secs=refresh_secs if running else 0).encode()
-    folder, _, name = out.rpartition("/")
-    place = storage.open_folder(folder or ".")
-    place.write(name, data)
+    place, name = storage.split_address(out)
+    folder = storage.open_folder(place)
+    folder.write(name, data)
     return {
-        "out": place.address_of(name),
+        "out": folder.address_of(name),
         "bytes": len(data),
         "runs": len(runs),
         "running": running,
     }
 
 
+def _twice(addresses: Sequence[str]) -> ConfigError:
+    again = next(address for address in addresses if addresses.count(address) > 1)
+    return ConfigError(
+        f"the run {again} is named twice",
+        expected="different runs",
+        remedy=f"name it once: {catgan('report', *dict.fromkeys(addresses))}",
+    )
+
+
 def page(runs: Sequence[RunView], *, refresh_secs: int = 0) -> str:
     """Returns the page as HTML."""
-    names = compare.short_names([run.address for run in runs])
-    parts = [_part(run, name, shares(runs)) for run, name in zip(runs, names, strict=True)]
-    charts = series.charts(runs, names)
+    short = compare.short_names([run.address for run in runs])
+    parts = [_part(run, name, shares(runs)) for run, name in zip(runs, short, strict=True)]
+    charts = series.charts(runs, short)
     lanes = [(part.name, part.history, part.view.global_batch) for part in parts]
     return template("report.html.j2").render(
-        title=" · ".join(names),
+        title=" · ".join(short),
         runs=parts,
         compared=compare.compared(runs) if len(runs) > 1 else None,
         grids=[[asdict(grid) for grid in part.pictures.grids] for part in parts],
@@ -118,16 +127,21 @@ def template(name: str) -> Any:
 
 
 def _part(run: RunView, name: str, share_mb: float) -> RunPart:
-    history = run.history()
     return RunPart(
         name,
         run,
         pictures(run, share_mb),
-        tuple(history[-MOST_EVENTS:]),
+        tuple(_shown(run.history())),
         tuple(_facts(run)),
         tuple(_settings(run.config)),
         tuple(_commands(run)),
     )
+
+
+def _shown(history: Sequence[Event]) -> list[Event]:
+    """All but the oldest checkpoints, of which a long run has too many for a page."""
+    saved = [event for event in history if event.kind == "checkpoint"]
+    return [event for event in history if event.kind != "checkpoint"] + saved[-MOST_CHECKPOINTS:]
 
 
 def _facts(run: RunView) -> list[tuple[str, str]]:
@@ -178,7 +192,7 @@ def _commands(run: RunView) -> list[tuple[str, str]]:
     return [
         (
             "train it again from its own config",
-            catgan("train", storage.join(address, "config.yaml"), "run=runs/again"),
+            catgan("train", storage.join(address, names.CONFIG), "run=runs/again"),
         ),
         ("go on with it", catgan("resume", address)),
         ("draw with it", catgan("generate", address, "--out", "cats", "--grid")),

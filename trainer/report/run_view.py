@@ -59,11 +59,6 @@ class RunView:
     audits: tuple[dict[str, Any], ...]
 
     @property
-    def name(self) -> str:
-        """The run's own name."""
-        return self.record.name
-
-    @property
     def address(self) -> str:
         """Where it lies."""
         return self.folder.address
@@ -91,9 +86,9 @@ class RunView:
             events.append(_begun(start, first, workers))
             workers = start.world_size
             if start.cause:
-                events.append(
-                    Event(self._ended_at(start.number), "end", start.cause, str(start.ended))
-                )
+                # A start that was killed noted no time.
+                ended = start.ended or ""
+                events.append(Event(self._ended_at(start.number), "end", start.cause, ended))
         saved = [
             Event(step, "checkpoint", f"checkpoint of step {step:,}") for step in self.checkpoints
         ]
@@ -130,22 +125,17 @@ def read_run(address: str) -> RunView:
     run, _ = names.split_run_address(shipped.resolved(str(address).rstrip("/")))
     folder = RunFolder(storage.open_folder(run))
     record = folder.must_have_record()
-    listed = [entry.name for entry in folder.folder.list(f"{names.SAMPLES}/")]
+    listed = [names.parse_sample(entry.name) for entry in folder.folder.list(f"{names.SAMPLES}/")]
     return RunView(
         folder,
         record,
         configs.from_text(folder.read_config(), where=f"the config of {folder.address}"),
         read_metrics(folder),
         read_evaluations(folder),
-        tuple(sorted(_steps(listed, names.SAMPLES, ".png"))),
+        tuple(sorted(step for step in listed if step is not None)),
         tuple(_saved(folder)),
         tuple(_audits(folder)),
     )
-
-
-def _steps(listed: list[str], under: str, ending: str) -> list[int]:
-    stems = [name.removeprefix(f"{under}/").removesuffix(ending) for name in listed]
-    return [step for stem in stems if (step := names.parse_step_name(stem)) is not None]
 
 
 def _audits(folder: RunFolder) -> list[dict[str, Any]]:

@@ -198,19 +198,20 @@ def _measured_chart(
         errors = np.array([one.error for _, one in own], np.float64) if known else None
         lines.append(Line(names[number], images, values, errors, number))
     result = found[0][2]
-    baseline = result.figures[figure].baseline
-    return Chart(
-        result.label(figure), "", tuple(lines), told_provenance(result, baseline),
-    )  # fmt: skip
+    return Chart(result.label(figure), "", tuple(lines), told_provenance(result, figure))
 
 
-def told_provenance(result: Result, baseline: float | None) -> str:
-    """Says with what a figure was measured."""
+def told_provenance(result: Result, figure: str) -> str:
+    """Says with what a figure was measured, and what real pictures get."""
     origin = result.provenance
     told = (
         f"{origin.features}, weights {origin.weights_sha256[:12]}, {origin.resizer}; "
         f"{origin.count:,} pictures on each side, real ones of {origin.split}, "
         f"data set {origin.fingerprint[:12]}, {origin.size_px} px"
     )
-    beside = "" if baseline is None else f"; real training pictures get {baseline:.4f}"
-    return told + beside
+    baseline = result.figures[figure].baseline
+    if baseline is None:
+        return told
+    if figure == "memorised_share":
+        return f"{told}; held-out pictures get {baseline:.4f} by definition"
+    return f"{told}; real pictures of the other split get {baseline:.4f}"

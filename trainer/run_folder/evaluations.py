@@ -29,19 +29,28 @@ def read_evaluations(run: RunFolder) -> list[dict[str, Any]]:
     """Returns all evaluations of a run, by step.
 
     Raises:
-        CheckpointError: One cannot be read.
+        CheckpointError: One cannot be read, or does not say of which step it is.
         StorageError: The run cannot be reached.
     """
     found = []
     for entry in run.folder.list(f"{names.EVALUATIONS}/"):
         if names.parse_evaluation(entry.name) is None:
             continue
+        address = run.folder.address_of(entry.name)
         try:
-            found.append(json.loads(run.folder.read(entry.name)))
+            told = json.loads(run.folder.read(entry.name))
         except ValueError as error:
-            raise CheckpointError(
-                f"{run.folder.address_of(entry.name)} cannot be read: {error}",
-                expected="JSON, as training writes it",
-                remedy="delete it: it can be measured again with catgan evaluate",
-            ) from error
-    return sorted(found, key=lambda told: int(told["step"]))
+            raise _damaged(address, f"cannot be read: {error}") from error
+        for key in ("step", "images_seen"):
+            if not isinstance(told, dict) or not isinstance(told.get(key), int):
+                raise _damaged(address, f"holds no {key}")
+        found.append(told)
+    return sorted(found, key=lambda told: told["step"])
+
+
+def _damaged(address: str, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{address} {what}",
+        expected="JSON, as training writes it",
+        remedy="delete it: it can be measured again with catgan evaluate",
+    )

@@ -34,7 +34,7 @@ PROGRESS_SECS = 5.0
 """Least time between two writes of the record that only note progress."""
 
 _MOST_TRIES = 60
-_log = logging.getLogger("catgan.run")
+log = logging.getLogger("catgan.run")
 
 
 class RunFolder:
@@ -156,19 +156,6 @@ class RunFolder:
         """
         self.update_record(lambda record: settled(record, number, first_step, images_seen))
 
-    def begin_start(self, first_step: int, new: NewRun, *, images_seen: int = 0, **told) -> int:
-        """Claims and settles in one go; only for a run that has no checkpoints.
-
-        Args:
-            first_step: 0, or whatever a test wants.
-            new: Identity of the run.
-            images_seen: Pictures seen up to `first_step`.
-            **told: As for `claim_start`.
-        """
-        number = self.claim_start(new, **told)
-        self.settle_start(number, first_step, images_seen)
-        return number
-
     def note_progress(self, number: int, step: int, images_seen: int) -> bool:
         """Notes where a start is, at most every 5 s; returns whether it was written.
 
@@ -182,10 +169,10 @@ class RunFolder:
 
         def note(record: RunRecord) -> RunRecord:
             own = record.start(number)
-            later = [start for start in record.starts if start.number > number]
-            if any(start.settled for start in later):
-                raise taken_over(own, next(start for start in later if start.settled))
-            if any(not start.ended for start in later):
+            for start in record.later(number):
+                if start.settled:
+                    raise taken_over(own, start)
+            if not record.is_left_to(number):
                 return record  # somebody is choosing a step: the record is theirs now
             return record.model_copy(
                 update={"status": "running", "step": step, "images_seen": images_seen}
@@ -203,7 +190,7 @@ class RunFolder:
         step: int | None = None,
         images_seen: int | None = None,
     ) -> None:
-        """Notes the end of a start at once. The run's status changes only if it is the newest.
+        """Notes the end of a start at once. The run's status changes only if it is left to it.
 
         Args:
             number: Of this start.
@@ -217,7 +204,7 @@ class RunFolder:
         def end(record: RunRecord) -> RunRecord:
             own = record.start(number)
             changed = changed_start(record, number, ended=_now(), cause=line)
-            if record.starts[-1].number != number:
+            if not record.is_left_to(number):
                 return changed
             updates: dict[str, Any] = {"status": status}
             if own.settled and step is not None:
@@ -246,7 +233,7 @@ class RunFolder:
                 self.folder.write(names.RECORD, changed.to_json(), if_generation=generation)
                 return changed
             except storage.Conflict:
-                _log.debug("%s changed under us, try %d", names.RECORD, attempt + 1)
+                log.debug("%s changed under us, try %d", names.RECORD, attempt + 1)
                 time.sleep(min(1.0, 0.01 * 2**attempt) * (0.5 + secrets.randbelow(1000) / 1000))
         raise CheckpointError(
             f"{storage.join(self.address, names.RECORD)} was changed by others "

@@ -23,7 +23,7 @@ from trainer.run_folder.folder import RunFolder
 PART_BYTES = 1_000_000
 """Most bytes of one part; a single longer row gets a part of its own."""
 
-_log = logging.getLogger("catgan.metrics")
+log = logging.getLogger("catgan.metrics")
 
 
 class MetricsLog:
@@ -159,7 +159,7 @@ def _read_part(run: RunFolder, name: str) -> list[dict[str, Any]]:
         if isinstance(step, int) and not isinstance(step, bool):
             rows.append(row)
         else:
-            _log.warning("%s line %d is no metrics row; skipped", name, number)
+            log.warning("%s line %d is no metrics row; skipped", name, number)
     return rows
 
 

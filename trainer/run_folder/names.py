@@ -29,6 +29,7 @@ LAST_STEP = 999_999_999
 
 _STEP = re.compile(r"^step-([0-9]{9})$")
 _METRICS_PART = re.compile(r"^metrics/start-([0-9]{4,})-from-([0-9]{9})-part-([0-9]{4,})\.jsonl$")
+_SAMPLE = re.compile(r"^samples/(step-[0-9]{9})\.png$")
 _EVALUATION = re.compile(r"^evaluations/(step-[0-9]{9})\.json$")
 _INSIDE_RUN = re.compile(r"^(?P<run>.+)/checkpoints/(?P<step>step-[0-9]{9})(?:/manifest\.json)?/*$")
 
@@ -78,6 +79,12 @@ def sample(step: int) -> str:
     return f"{SAMPLES}/{step_name(step)}.png"
 
 
+def parse_sample(name: str) -> int | None:
+    """Returns the step of a grid's name, or None for another name."""
+    match = _SAMPLE.match(name)
+    return parse_step_name(match[1]) if match else None
+
+
 def evaluation(step: int) -> str:
     """Returns the name of what was measured of a step's checkpoint."""
     return f"{EVALUATIONS}/{step_name(step)}.json"
@@ -102,11 +109,6 @@ def parse_audit(name: str) -> int | None:
 def start_name(number: int) -> str:
     """Returns `start-0003`, by which a start marks what it wrote."""
     return f"start-{number:04d}"
-
-
-def ray_folder(start: int) -> str:
-    """Returns the folder that Ray may use in one start."""
-    return f"{RAY}/{start_name(start)}"
 
 
 def metrics_part(start: int, first_step: int, part: int) -> str:

@@ -114,6 +114,18 @@ class RunRecord(BaseModel):
             remedy="run.json was replaced while this start was running; start again",
         )
 
+    def later(self, number: int) -> tuple[StartRecord, ...]:
+        """Returns the starts that claimed the run after a start."""
+        return tuple(start for start in self.starts if start.number > number)
+
+    def is_left_to(self, number: int) -> bool:
+        """Whether nobody has claimed the run after a start, see `trainer.checkpoint.rule`.
+
+        A claim that ended before it settled wrote nothing and is over; it does not stand in
+        the way.
+        """
+        return not any(start.settled or not start.ended for start in self.later(number))
+
     def to_json(self) -> bytes:
         """Returns the record as indented JSON in UTF-8, ending in a newline."""
         return (self.model_dump_json(indent=2) + "\n").encode()
@@ -258,7 +270,7 @@ def settled(record: RunRecord, number: int, first_step: int, images_seen: int) -
     Raises:
         CheckpointError: A later start has claimed the run: this one came too late.
     """
-    later = [start for start in record.starts if start.number > number]
+    later = record.later(number)
     if later:
         raise taken_over(record.start(number), later[-1])
     record = changed_start(record, number, first_step=first_step)

@@ -4,7 +4,6 @@ Owns the mapping of a folder's names to the bucket's keys. How a call is made of
 requests is `objects.py`'s.
 """
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -23,8 +22,6 @@ from trainer.storage.folder import (
 from trainer.storage.objects import BucketObjects
 from trainer.storage.transfer import Sink, Source
 from trainer.storage.writes import BucketWrites
-
-_log = logging.getLogger("catgan.storage")
 
 
 class BucketFolder(Folder):
@@ -70,7 +67,7 @@ class BucketFolder(Folder):
         return self._objects.fetch_range(self._key(name), self.address_of(name), first, end)
 
     def write(
-        self, name: str, data: bytes, *, if_generation: Generation | None = None
+        self, name: str, data: bytes | memoryview, *, if_generation: Generation | None = None
     ) -> Generation:
         """See `Folder.write`."""
         return self._writes.put(

@@ -21,12 +21,9 @@ class NotFound(StorageError):
 class Conflict(StorageError):
     """A conditional write or delete found another generation than it expected.
 
-    Attributes:
-        uncertain: True if an earlier try of this very call failed without an
-            answer, so that it may have been applied and replaced since.
+    Where an earlier try of this very call failed without an answer, it may have been
+    applied and replaced since: look at what is there now.
     """
-
-    uncertain: bool = False
 
 
 class DiskFault(Exception):
@@ -119,7 +116,7 @@ class Folder(ABC):
 
     @abstractmethod
     def write(
-        self, name: str, data: bytes, *, if_generation: Generation | None = None
+        self, name: str, data: bytes | memoryview, *, if_generation: Generation | None = None
     ) -> Generation:
         """Create or replace the object.
 

@@ -69,7 +69,7 @@ class LocalFolder(Folder):
             return stream.read() if end is None else stream.read(max(0, end - first))
 
     def write(
-        self, name: str, data: bytes, *, if_generation: Generation | None = None
+        self, name: str, data: bytes | memoryview, *, if_generation: Generation | None = None
     ) -> Generation:
         """See `Folder.write`."""
 

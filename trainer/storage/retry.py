@@ -22,7 +22,7 @@ from trainer.storage.folder import DiskFault
 from trainer.storage.limits import PROGRESS_BYTES, Limits, current
 
 T = TypeVar("T")
-_log = logging.getLogger("catgan.storage")
+log = logging.getLogger("catgan.storage")
 _QUIET_SECS = 60.0
 
 _said_lock = threading.Lock()
@@ -152,7 +152,7 @@ def _say_slow(verb: str, address: str, error: BaseException | None, budget: Budg
         _said_at[store] = now
     finally:
         _said_lock.release()
-    _log.warning(
+    log.warning(
         "%s is slow or failing (%s while trying to %s %s); trying again for up to %.0f s",
         bucket,
         faults.in_one_line(error) if error else "a fault",

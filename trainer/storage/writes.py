@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from google.api_core import exceptions as api
 
 from trainer.storage import faults
-from trainer.storage.folder import ABSENT, Conflict, Generation, conflict
+from trainer.storage.folder import ABSENT, Generation, conflict
 from trainer.storage.objects import BucketObjects, generation_of
 from trainer.storage.retry import Budget, call, of_each_chunk
 from trainer.storage.transfer import Source
@@ -56,21 +56,18 @@ class BucketWrites:
         """
         token = secrets.token_hex(8)
         guess = if_generation or self._known.get(key, ABSENT)
-        maybe_done = False
 
         def attempt(budget: Budget) -> Generation:
-            nonlocal guess, maybe_done
+            nonlocal guess
             while True:
-                before, maybe_done = maybe_done, True
                 try:
                     return self._send(key, address, source, guess, token, budget)
                 except api.PreconditionFailed:
-                    maybe_done = before
                     found = self._objects.look(key, address, budget=budget)
                 if found is not None and (found.metadata or {}).get(_WRITE_KEY) == token:
                     return generation_of(found)
                 if if_generation is not None:
-                    raise _lost(address, if_generation, found, uncertain=maybe_done)
+                    raise conflict(address, if_generation, generation_of(found))
                 guess = generation_of(found)
                 budget.reached(0)
 
@@ -96,7 +93,7 @@ class BucketWrites:
                 if target is None:
                     return maybe_done
                 if if_generation not in (None, generation_of(target)):
-                    raise _lost(address, if_generation or ABSENT, target, uncertain=maybe_done)
+                    raise conflict(address, if_generation or ABSENT, generation_of(target))
                 before, maybe_done = maybe_done, True
                 try:
                     self._objects.blob(key).delete(
@@ -153,9 +150,3 @@ class BucketWrites:
         if len(self._known) >= _KNOWN_OBJECTS:
             self._known.clear()
         self._known[key] = generation
-
-
-def _lost(address: str, expected: Generation, found: Blob | None, *, uncertain: bool) -> Conflict:
-    error = conflict(address, expected, generation_of(found))
-    error.uncertain = uncertain
-    return error
