@@ -6,7 +6,8 @@
 For each size, real training pictures are damaged in steps: blur, noise, checkerboard, less
 contrast, fewer modes, strangers mixed in. Their kernel distance to held-out pictures is taken.
 A network passes at a size if in every family each rung is farther than the one before, the
-first farther than undamaged training pictures are. `--write` also stores the figures of the
+first farther than undamaged training pictures are. Precision and recall of the rungs stand beside
+them, to read those of a generator by. `--write` also stores the figures of the
 networks that come with the program (`trainer/evaluation/ladders.json`), which `catgan evaluate`
 prints as a scale; a network is taken unasked only where it passed.
 """
@@ -28,6 +29,8 @@ from trainer.quiet import import_tensorflow
 
 SCALES = ROOT / "trainer" / "evaluation" / "ladders.json"
 _HEADER = ["kernel distance × 1000"]
+# Of a climb, in the file that comes with the program.
+_KEPT = ("passed", "wrong", "weights_sha256", "rungs")
 
 
 def main() -> None:
@@ -40,7 +43,8 @@ def main() -> None:
             parts.append(section(size_px, found, options.count))
             print(parts[-1], flush=True)
             for name, climb in found.items():
-                scales.setdefault(name, {})[str(size_px)] = climb
+                kept = {key: climb[key] for key in _KEPT}
+                scales.setdefault(name, {})[str(size_px)] = kept
     timing.publish(
         "ladder",
         "Ladders of known damage",
@@ -77,11 +81,11 @@ def measured(size_px: int, options: argparse.Namespace) -> dict[str, dict]:
 
 
 def climbed(name: str, folder: str, count: int) -> dict:
-    """Returns whether a network passed, and the distance and error of every rung."""
+    """Returns whether a network passed; distance, error, precision and recall of every rung."""
     from trainer.data.stream import open_dataset
     from trainer.evaluation import networks
     from trainer.evaluation.real import RealFeatures
-    from trainer.scores import kernel_distance_with_error
+    from trainer.scores import kernel_distance_with_error, precision_recall
 
     dataset = open_dataset(folder, cache_mib=1, memory_mib=0, cache_dir="")
     network = networks.find(name)
@@ -90,16 +94,20 @@ def climbed(name: str, folder: str, count: int) -> dict:
     train = RealFeatures(dataset, "train", network)
     pool = dataset.pictures("train", train.numbers(train.count))
 
-    def distance(pictures: np.ndarray) -> tuple[float, float]:
-        return kernel_distance_with_error(network.features(pictures), real)
+    found, shares = [], []
 
-    found = [["undamaged", *distance(pool[:count])]]
+    def step(told: str, pictures: np.ndarray) -> None:
+        features = network.features(pictures)
+        found.append([told, *kernel_distance_with_error(features, real)])
+        shares.append(precision_recall(real[:count], features))
+        print(name, *found[-1], *shares[-1], file=sys.stderr, flush=True)
+
+    step("undamaged", pool[:count])
     for rung in rungs():
-        found.append([rung.told, *distance(rung.apply(pool, count, np.random.default_rng(0)))])
-        print(name, *found[-1], file=sys.stderr, flush=True)
+        step(rung.told, rung.apply(pool, count, np.random.default_rng(0)))
     wrong = falls(found)
     return {"passed": not wrong, "wrong": wrong, "weights_sha256": network.weights_sha256,
-            "rungs": found}  # fmt: skip
+            "rungs": found, "precision_recall": shares}  # fmt: skip
 
 
 def falls(found: list) -> list[str]:
@@ -132,8 +140,20 @@ def section(size_px: int, found: dict, count: int) -> str:
             [name, *(f"{1e3 * value:.2f} ± {1e3 * error:.2f}" for _, value, error in cells)]
         )
     verdicts = [f"{name}: {verdict(climb)}" for name, climb in found.items()]
-    table = timing.table([*_HEADER, *found], rows)
-    return f"## {size_px} px, {count} pictures a rung\n\n{table}\n\n" + "\n\n".join(verdicts)
+    tables = timing.table([*_HEADER, *found], rows), shares_table(found)
+    return "\n\n".join([f"## {size_px} px, {count} pictures a rung", *tables, *verdicts])
+
+
+def shares_table(found: dict) -> str:
+    """Precision and recall (k = 3) of every rung."""
+    told = [rung[0] for rung in next(iter(found.values()))["rungs"]]
+    columns = [
+        [f"{precision:.3f}, {recall:.3f}" for precision, recall in climb["precision_recall"]]
+        for climb in found.values()
+    ]
+    return timing.table(
+        ["precision, recall", *found], [list(row) for row in zip(told, *columns, strict=True)]
+    )
 
 
 if __name__ == "__main__":

@@ -61,9 +61,9 @@ def words(row):
     return [*SMALL, *(f"{key}={value}" for key, value in row.items())]
 
 
-def allowed(row):
+def allowed(row, workers=1):
     try:
-        configs.from_text("", words(row))
+        configs.from_text("", [*words(row), f"cluster.workers={workers}"])
     except ConfigError:
         return False
     return True
@@ -74,8 +74,10 @@ def pairs(row):
 
 
 @functools.cache
-def covering_rows():
-    """Rows, and the pairs that no config has. Greedy: of some completions of a pair the richest.
+def covering_rows(workers=1):
+    """Rows, and the pairs that no config of so many workers has.
+
+    Greedy: of some completions of a pair the richest.
 
     The generators of pairs that are kept on PyPI were tried: with so many refused combinations
     they leave out pairs that are allowed.
@@ -91,7 +93,7 @@ def covering_rows():
         if pair not in wanted:
             continue
         tries = ({key: dice.choice(values) for key, values in AXES.items()} for _ in range(TRIES))
-        rows = [row for row in ({**one, **dict(pair)} for one in tries) if allowed(row)]
+        rows = [row for row in ({**one, **dict(pair)} for one in tries) if allowed(row, workers)]
         if not rows:
             refused.append(pair)
             wanted.discard(pair)

@@ -5,6 +5,7 @@ gradient penalties through both. Does not own what the kinds do (`trainer.gan.au
 how strong they are, which the config's schedule or `trainer.gan.adaptive` says.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 
@@ -25,7 +26,7 @@ class Augmentation:
     def __init__(self, kinds: Sequence[str]) -> None:
         self._kinds = [kind for name, kind in KINDS.items() if name in kinds]
         self._normals = sum(kind.normals for kind in self._kinds)
-        self._chains = list(map(_Chain, _links(self._kinds)))
+        self._chains = list(map(_chain, _links(self._kinds)))
 
     def draw(self, draws: Draws, purpose: str, step: tf.Tensor, variant: int = 0) -> tf.Tensor:
         """Returns this worker's numbers for one batch, float32 `[n, numbers]`."""
@@ -67,15 +68,21 @@ class Augmentation:
         ]
 
 
-def _links(kinds: Sequence[Kind]) -> Iterator[list[Kind]]:
+def _links(kinds: Sequence[Kind]) -> Iterator[tuple[Kind, ...]]:
     """Yields the kinds that are compiled together.
 
     One that mixes pixels stands alone: fused with its neighbour, it or that one would be computed
     again for each of the pixels that it mixes.
     """
     for mixes, group in groupby(kinds, key=lambda kind: kind.mixes):
-        alike = list(group)
-        yield from ([kind] for kind in alike) if mixes else [alike]
+        alike = tuple(group)
+        yield from ((kind,) for kind in alike) if mixes else [alike]
+
+
+@functools.cache
+def _chain(kinds: tuple[Kind, ...]) -> "_Chain":
+    """One for all models of a process: it has no state, and compiling it takes a while."""
+    return _Chain(kinds)
 
 
 class _Chain:
