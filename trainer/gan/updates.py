@@ -17,12 +17,15 @@ class Update:
         optimizer: Built on the network's weights.
         scale: What its loss was multiplied by.
         distribution: Where the step runs.
+
+    Attributes:
+        optimizer, scale: As given.
     """
 
     def __init__(
         self, optimizer: ReplicaAdam, scale: LossScale, distribution: Distribution
     ) -> None:
-        self._optimizer, self._scale, self._distribution = optimizer, scale, distribution
+        self.optimizer, self.scale, self._distribution = optimizer, scale, distribution
 
     def __call__(self, gradients: list[tf.Tensor], logs: Logs, rate: tf.Tensor | None) -> Logs:
         """Applies this worker's share of the gradients, and all the others'.
@@ -35,17 +38,17 @@ class Update:
         Returns:
             `logs`, summed over workers.
         """
-        optimizer = self._optimizer
+        optimizer = self.optimizer
         gradients, logs = self._distribution.sum_with_logs(gradients, logs, optimizer.name)
-        gradients = [self._scale.unscale(gradient) for gradient in gradients]
+        gradients = [self.scale.unscale(gradient) for gradient in gradients]
         with optimizer.at_rate(rate):
             self._apply(gradients)
         return logs
 
     def _apply(self, gradients: list[tf.Tensor]) -> None:
-        if not self._scale.enabled:
-            self._optimizer.apply(gradients)
+        if not self.scale.enabled:
+            self.optimizer.apply(gradients)
             return
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-        self._optimizer.apply_where(finite, gradients)
-        self._scale.update(finite)
+        self.optimizer.apply_where(finite, gradients)
+        self.scale.update(finite)

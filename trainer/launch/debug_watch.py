@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from trainer.gan.gan import GAN
 from trainer.gan.state import network_variables
+from trainer.gan.updates import Update
 from trainer.launch.debug_numbers import Numbers, bad_tensor, describe, is_finite
 from trainer.launch.debug_report import Report
 
@@ -62,7 +63,8 @@ class Watch:
         self._hook(halves, "discriminator_half", self._half("D", "D backward"))
         self._hook(halves, "both", self._half("D", "D and G: backward through D"))
         self._hook(halves, "generator_half", self._half("D again", next(iter(_NAMELESS))))
-        self._hook(gan, "_update", self._update)
+        self._hook(gan, "update_discriminator", self._update("D"))
+        self._hook(gan, "update_generator", self._update("G"))
         self._hook(gan, "_average", self._averaged)
         for network, letter in ((gan.generator, "G"), (gan.discriminator, "D")):
             for layer in network.layers:
@@ -153,24 +155,28 @@ class Watch:
 
         return around
 
-    def _update(
-        self, original: Callable, optimizer: Any, scale: Any, gradients, logs, *args
-    ) -> Any:
-        self._gap()
-        letter = "D" if optimizer is self._gan.discriminator_optimizer else "G"
-        # Under a loss scale an overflow is part of the game: the update is left out.
+    def _update(self, letter: str) -> Callable:
+        def around(original: Update, gradients: Any, *args: Any) -> Any:
+            self._gap()
+            optimizer = original.optimizer
+            # Under a loss scale an overflow is part of the game: the update is left out.
+            if not original.scale.enabled:
+                self._look_at_gradients(optimizer, gradients)
+            self._raise()
+            self._restart()
+            result = original(gradients, *args)
+            self._mark(f"{letter} update", None)
+            self._look_at_update(optimizer, f"after {letter}'s update", gradients)
+            self._raise()
+            self._restart()
+            return result
+
+        return around
+
+    def _look_at_gradients(self, optimizer: Any, gradients: Any) -> None:
         for variable, gradient in zip(optimizer._trainable_variables, gradients, strict=True):
             name = self._names[id(variable)]
-            if not scale.enabled:
-                self._look(f"the gradient at {name}", gradient, {"the weight": variable.value})
-        self._raise()
-        self._restart()
-        result = original(optimizer, scale, gradients, logs, *args)
-        self._mark(f"{letter} update", None)
-        self._look_at_update(optimizer, f"after {letter}'s update", gradients)
-        self._raise()
-        self._restart()
-        return result
+            self._look(f"the gradient at {name}", gradient, {"the weight": variable.value})
 
     def _look_at_update(self, optimizer: Any, when: str, gradients: Any) -> None:
         slots = optimizer._momentums, optimizer._velocities
