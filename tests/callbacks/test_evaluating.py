@@ -101,6 +101,30 @@ def test_a_failure_is_a_warning_once_and_training_goes_on(measuring, caplog):
     assert "install it" in told[0].message
 
 
+def test_a_checkpoint_stays_until_it_is_known_how_good_it_is(tmp_path):
+    """Measuring takes longer than the last few checkpoints last."""
+    asked, kept = [], []
+
+    def ask(step):
+        asked.append(Question(step))
+        return asked[-1]
+
+    callback = Evaluating(
+        tiny_run.run_folder(tmp_path), ask, Cadence(10), 100, 4, lambda step: None,
+        keep_measured=kept.append,
+    )  # fmt: skip
+    callback.begin(0)
+    callback.published(10)
+    callback.after_call(10, {})
+    callback.published(20)
+    callback.published(30)
+    assert kept[-1] == {10, 30}  # 20 was given up for 30
+    answer(callback, asked[-1], found(0.5), 31)
+    assert kept[-1] == {30}
+    answer(callback, asked[-1], TrainingError("no network"), 40)
+    assert kept[-1] == set()
+
+
 def test_a_measurement_that_cannot_begin_is_a_warning_too(tmp_path, caplog):
     def ask(step):
         raise TrainingError("no memory for a process", remedy="free some")

@@ -26,6 +26,7 @@ def test_the_rule_of_what_stays():
     assert rule.kept_steps(steps, keep_last=1, keep_every_steps=400) == {400, 800, 1000}
     assert rule.kept_steps(steps, keep_last=1, best=300) == {300, 1000}
     assert rule.kept_steps(steps, keep_last=0, best=7) == {1000}
+    assert rule.kept_steps(steps, keep_last=1, best=300, measured={500, 7}) == {300, 500, 1000}
     assert rule.kept_steps([], keep_last=3) == set()
 
 

@@ -56,6 +56,8 @@ class Evaluating(StepCallback):
         keep_best: Told the step of the best checkpoint whenever it changes.
         on_measured: Told all that was measured so far, by step, the newest last; called behind
             the training.
+        keep_measured: Told the steps that wait to be measured, or are, whenever they change: a
+            checkpoint must not go before it is known whether it is the best.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Evaluating(StepCallback):
         global_batch: int,
         keep_best: Callable[[int], None],
         on_measured: Callable[[Sequence[Found]], None] = lambda found: None,
+        keep_measured: Callable[[frozenset[int]], None] = lambda steps: None,
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -74,11 +77,14 @@ class Evaluating(StepCallback):
         self._cadence = cadence
         self._total_steps, self._global_batch = total_steps, global_batch
         self._keep_best, self._on_measured = keep_best, on_measured
+        self._keep_measured = keep_measured
         self._behind = Background("evaluations")
         self._last_step, self._last_secs = 0, time.monotonic()
         self._waiting: int | None = None
         # Checkpoints are published by another thread than the one that asks for measurements.
         self._asking = threading.Lock()
+        # Those that wait, are measured, or whose answer is being written.
+        self._unsettled: set[int] = set()
         self._job: tuple[int, Job] | None = None
         self._warned = False
         self._found: list[Found] = []
@@ -129,7 +135,17 @@ class Evaluating(StepCallback):
 
     def _want(self, step: int) -> None:
         with self._asking:
+            # One that still waits is given up for the newer one.
+            if self._waiting is not None:
+                self._unsettled.discard(self._waiting)
+            self._unsettled.add(step)
             self._waiting, self._last_step, self._last_secs = step, step, time.monotonic()
+            self._keep_measured(frozenset(self._unsettled))
+
+    def _settled(self, step: int) -> None:
+        with self._asking:
+            self._unsettled.discard(step)
+            self._keep_measured(frozenset(self._unsettled))
 
     def _begin_next(self) -> None:
         with self._asking:
@@ -146,6 +162,7 @@ class Evaluating(StepCallback):
         told = log.debug if self._warned else log.warning
         told("step %s was not measured: %s", f"{step:,}", error)
         self._warned = True
+        self._settled(step)
 
     def _keep(self, step: int, job: Job) -> None:
         """Writes an answer, behind the training: a bucket may take its time."""
@@ -159,6 +176,7 @@ class Evaluating(StepCallback):
         for result in found["results"]:
             log.info("step %s: %s", f"{step:,}", told_in_words(result))
         self._tell_best()
+        self._settled(step)
         self._on_measured(self._found)
 
     def _tell_best(self) -> None:

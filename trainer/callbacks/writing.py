@@ -171,6 +171,9 @@ class Writing:
         def keep_best(step: int) -> None:
             self._store.best = step
 
+        def keep_measured(steps: frozenset[int]) -> None:
+            self._store.measured = steps
+
         def on_measured(found: Sequence[Found]) -> None:
             self._to_board({"step": found[-1]["step"], **scalars(found[-1])})
             self._health.measured(found)
@@ -184,6 +187,7 @@ class Writing:
                 batch,
                 keep_best,
                 on_measured,
+                keep_measured,
             )
         ]
 

@@ -7,7 +7,7 @@ they are. Also owns the check for free space at the start of a run.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -56,7 +56,9 @@ class Retention:
         self._policy = policy
         self._read: dict[tuple[int, storage.Generation], Manifest] = {}
 
-    def prune(self, published: int, best: int | None = None) -> list[int]:
+    def prune(
+        self, published: int, best: int | None = None, measured: Collection[int] = ()
+    ) -> list[int]:
         """Deletes what the policy does not keep.
 
         Call it after a publication of this start, never before: what an earlier start left
@@ -65,6 +67,7 @@ class Retention:
         Args:
             published: The step that this start published last.
             best: The best step by the run's metric; it stays.
+            measured: Steps that are being measured; they stay until it is known how good they are.
 
         Returns:
             The steps whose manifest was deleted.
@@ -84,7 +87,7 @@ class Retention:
             return []
         deleted = [
             step
-            for step in self._over(known, found, starts, published, best)
+            for step in self._over(known, found, starts, published, best, measured)
             if self._delete(found[step], *known[step])
         ]
         self._clear_orphans(found, known)
@@ -115,6 +118,7 @@ class Retention:
         starts: Sequence[StartRecord],
         published: int,
         best: int | None,
+        measured: Collection[int],
     ) -> list[int]:
         """Returns the steps that may go, oldest first."""
         superseded, damaged, counted = set(), set(), set()
@@ -130,6 +134,7 @@ class Retention:
             keep_last=self._policy.keep_last,
             keep_every_steps=self._policy.keep_every_steps,
             best=best,
+            measured=measured,
         )
         recent = sorted(counted)[-max(1, self._policy.keep_last) :]
         # What a later start has overtaken stays until the new history has come as far;

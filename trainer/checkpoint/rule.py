@@ -20,7 +20,7 @@ but for the adopter's number), and *settles* its first step in `run.json`. Why:
 - A start that lost the race to another claim cannot settle.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol, TypeVar
 
 
@@ -89,7 +89,12 @@ def stays(step: int, keep_every_steps: int) -> bool:
 
 
 def kept_steps(
-    counted: Iterable[int], *, keep_last: int, keep_every_steps: int = 0, best: int | None = None
+    counted: Iterable[int],
+    *,
+    keep_last: int,
+    keep_every_steps: int = 0,
+    best: int | None = None,
+    measured: Collection[int] = (),
 ) -> set[int]:
     """Returns which of the counted steps stay.
 
@@ -98,12 +103,12 @@ def kept_steps(
         keep_last: The newest so many stay; at least one does.
         keep_every_steps: Steps divisible by this stay for good; 0 for none.
         best: The best step by the run's metric, if there is one.
+        measured: Steps that are being measured, of which one may turn out to be the best.
     """
     steps = sorted(counted)
     kept = set(steps[-max(1, keep_last) :])
     kept.update(step for step in steps if stays(step, keep_every_steps))
-    if best in steps:
-        kept.add(best)
+    kept.update(step for step in steps if step == best or step in measured)
     return kept
 
 

@@ -43,6 +43,7 @@ class CheckpointStore:
         waited_secs: How long they waited in all.
         last_published: The newest step that this store published, or None.
         best: Set to the best step by the run's metric to keep it.
+        measured: Set to the steps that are being measured to keep them meanwhile.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class CheckpointStore:
         self.waited_secs = 0.0
         self.last_published: int | None = None
         self.best: int | None = None
+        self.measured: frozenset[int] = frozenset()
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +167,7 @@ class CheckpointStore:
         self.last_published = snapshot.step
         self._published(snapshot.step)
         try:
-            self._retention.prune(snapshot.step, self.best)
+            self._retention.prune(snapshot.step, self.best, self.measured)
         except (StorageError, CheckpointError) as error:
             # The checkpoint is safe; what is too much now will be deleted after the next.
             log.warning("old checkpoints were not deleted: %s", error.what)
