@@ -40,6 +40,15 @@ def test_a_classifier_file_gives_what_its_last_layer_judges_by(network_file):
         assert network.weights_sha256 == hashlib.sha256(file.read()).hexdigest()
 
 
+def test_a_sequential_file_is_a_network_too(tmp_path):
+    layers = [keras.layers.Conv2D(6, 8, 8), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+    model.save(tmp_path / "chain.keras")
+    network, given = networks.find(str(tmp_path / "chain.keras")), noise(3)
+    scaled = given.astype(np.float32) / 127.5 - 1.0
+    np.testing.assert_allclose(network.features(given), model(scaled), rtol=1e-4, atol=1e-4)
+
+
 def test_an_older_file_without_pooling_and_with_its_own_scaling(tmp_path):
     pictures = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(pictures)

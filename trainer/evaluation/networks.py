@@ -227,6 +227,9 @@ def _file(path: Path) -> _Found:
 
 def _pooled(model: keras.Model) -> keras.Model:
     """The model up to its last global pooling, else up to its last Dense layer's input."""
+    if isinstance(model, keras.Sequential):
+        # One that was never called has no output of its own, only the chain inside it has.
+        model = keras.Model(model.inputs[0], model.outputs[0])
     kinds = (
         keras.layers.GlobalAveragePooling2D,
         keras.layers.GlobalMaxPooling2D,
