@@ -232,7 +232,8 @@ def _radii(rows: np.ndarray, k: int) -> np.ndarray:
     for begin, distances in _distances(rows, rows):
         own = np.arange(len(distances))
         distances[own, begin + own] = 0.0
-        radii.append(np.partition(distances, k, axis=1)[:, k])
+        # A copy: a view would keep the whole block.
+        radii.append(np.partition(distances, k, axis=1)[:, k].copy())
     return np.concatenate(radii)
 
 
