@@ -1,5 +1,7 @@
 """Scores against published values, independent implementations and their own laws."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -255,3 +257,14 @@ def test_a_setting_out_of_range_is_said(call, told):
     with pytest.raises(ConfigError, match=told) as error:
         call(_normal(9, 2, 0))
     assert error.value.remedy
+
+
+def test_memory_is_that_of_a_few_blocks():
+    """Of 8,192 rows all distances would be 512 MB, a block of them 64 MB."""
+    x, y = _normal(8192, 4, 20), _normal(8192, 4, 21)
+    tracemalloc.start()
+    scores.precision_recall(x, y)
+    scores.density_coverage(x, y)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 4 * 1024 * 8192 * 8
