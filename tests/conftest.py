@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def shared_data() -> Path:
     if not PICTURES.is_dir():
         pytest.skip(f"no real pictures at {PICTURES}; set CATGAN_SHARED_DATA")
     return PICTURES
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen]:
+    """Another process, which does nothing."""
+    sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield sleeping
+    sleeping.kill()
+    sleeping.wait()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import dataclasses
 import datetime
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -58,15 +56,6 @@ def run(tmp_path):
     run = RunFolder(storage.open_folder(str(tmp_path / "my run")))
     run.claim_start(NEW, host="first")
     return run
-
-
-@pytest.fixture
-def process():
-    """Another process, which trains nothing."""
-    sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    yield sleeping
-    sleeping.kill()
-    sleeping.wait()
 
 
 def held_by(run, pid, identity, silent_secs=1.0):

@@ -7,8 +7,6 @@ import datetime
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -39,15 +37,6 @@ def local(tmp_path):
     run = RunFolder(storage.open_folder(str(tmp_path / "run")))
     begin_start(run, 0, NEW, host="first")
     return run
-
-
-@pytest.fixture
-def process():
-    """Another process that does nothing."""
-    sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    yield sleeping
-    sleeping.kill()
-    sleeping.wait()
 
 
 def now(ago_secs=0.0):

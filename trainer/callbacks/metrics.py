@@ -51,7 +51,7 @@ class Metrics(StepCallback):
         extras: Callable[[], dict[str, float]] = dict,
     ) -> None:
         super().__init__()
-        self.log = log
+        self._log = log
         self._due = due
         self._secs = secs
         self._global_batch = global_batch
@@ -81,7 +81,7 @@ class Metrics(StepCallback):
             **self._shared(stretch.steps_per_sec * self._global_batch),
             **self._extras(),
         }
-        self.log.append(row)
+        self._log.append(row)
         self._on_row(row)
 
     def _shared(self, images_per_sec: float) -> dict[str, float]:
@@ -92,4 +92,4 @@ class Metrics(StepCallback):
 
     def close(self) -> None:
         """Makes the last rows durable."""
-        self.log.flush()
+        self._log.flush()

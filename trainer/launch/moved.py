@@ -11,7 +11,7 @@ from trainer.callbacks.base import StepCallback
 from trainer.launch.check_in import CheckIn
 from trainer.launch.stages import Stages
 
-_log = logging.getLogger("catgan")
+log = logging.getLogger("catgan")
 
 
 class Moved(StepCallback):
@@ -39,7 +39,7 @@ class Moved(StepCallback):
             return
         self._stages.mark("to do a first step")
         if told := self._stages.told():
-            _log.info("%s", told)
+            log.info("%s", told)
 
     def end(self, step: int) -> None:
         """Notes that no step follows; before other callbacks wait for what they have begun."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION: Literal[1] = 1
 POINTER = "pointer.json"
 _PINNED = {"format", "format_version", "step", "images_seen", "start", "tensors", "parts", "meta"}
-_log = logging.getLogger("catgan.ray")
+log = logging.getLogger("catgan.ray")
 _lock = threading.Lock()
 _written: set[str] = set()
 _told: set[str] = set()
@@ -139,7 +139,7 @@ def prepare_pointer(run: RunFolder, step: int) -> bool:
         try:
             write_pointer(folder, run, step)
         except CatganError as error:
-            _log.warning("Ray is not told of %s: %s", step_name(step), error.what)
+            log.warning("Ray is not told of %s: %s", step_name(step), error.what)
             return False
         _written.add(folder.address)
         return True

@@ -12,7 +12,7 @@ absent or have changed, there are no notices, and the run goes on without.
 
 import logging
 
-_log = logging.getLogger("catgan.ray")
+log = logging.getLogger("catgan.ray")
 _told_absent = False
 
 
@@ -31,5 +31,5 @@ def draining_ranks() -> set[int]:
     except Exception as error:  # a private place: whatever it has become, training goes on
         if not _told_absent:
             _told_absent = True
-            _log.debug("this Ray tells nothing of draining nodes: %r", error)
+            log.debug("this Ray tells nothing of draining nodes: %r", error)
         return set()
