@@ -7,6 +7,7 @@ how strong they are, which the config's schedule or `trainer.gan.adaptive` says.
 
 import functools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate, groupby
 
 import tensorflow as tf
@@ -14,6 +15,9 @@ import tensorflow as tf
 from trainer.gan.augment_kinds import KINDS, Kind
 from trainer.gan.draws import Draws
 from trainer.gan.fused import fused
+
+# A kind, and which of its chain's numbers are its own.
+_Link = tuple[Kind, slice]
 
 
 class Augmentation:
@@ -69,14 +73,12 @@ class Augmentation:
 
 
 def _links(kinds: Sequence[Kind]) -> Iterator[tuple[Kind, ...]]:
-    """Yields the kinds that are compiled together.
+    """Yields the kinds of each chain: those that move pixels by fractions, and the others.
 
-    One that mixes pixels stands alone: fused with its neighbour, it or that one would be computed
-    again for each of the pixels that it mixes.
+    What is compiled with a warp would be computed again for each of the pixels that it mixes.
     """
-    for mixes, group in groupby(kinds, key=lambda kind: kind.mixes):
-        alike = tuple(group)
-        yield from ((kind,) for kind in alike) if mixes else [alike]
+    for _, group in groupby(kinds, key=lambda kind: kind.is_warp):
+        yield tuple(group)
 
 
 @functools.cache
@@ -97,13 +99,16 @@ class _Chain:
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
         self.uniforms = sum(kind.uniforms for kind in kinds)
-        self.is_warp = any(kind.normals for kind in kinds)
-        self._kinds = kinds
+        self.is_warp = any(kind.is_warp for kind in kinds)
         ends = list(accumulate(kind.uniforms + kind.normals for kind in kinds))
-        self._places = [slice(*ends) for ends in zip([0, *ends], ends, strict=False)]
-        self._whole, self._linear, self._transposed = map(
-            fused, (self._run_whole, self._run_linear, self._run_transposed)
-        )
+        self._links = [
+            (kind, slice(*ends)) for kind, *ends in zip(kinds, [0, *ends], ends, strict=False)
+        ]
+        self._whole, self._linear = fused(self._run_whole), fused(self._run_linear)
+        # Colours mix pixels. As the last of a chain they would compute it again for each of them.
+        alike = groupby(self._links, key=lambda link: link[0].mixes)
+        transposed = [fused(partial(_run_transposed, list(links))) for _, links in alike]
+        self._transposed = transposed[::-1]
 
     def __call__(self, images: tf.Tensor, *drawn: tf.Tensor) -> tf.Tensor:
         """`drawn`: numbers `[n, …]` and strength."""
@@ -124,29 +129,32 @@ class _Chain:
     def _back(self, images: tf.Tensor, *drawn: tf.Tensor) -> tf.Tensor:
         @tf.custom_gradient
         def back(pictures):
-            return self._transposed(pictures, *drawn), lambda up: self._forth(up, *drawn)
+            for transposed in self._transposed:
+                pictures = transposed(pictures, *drawn)
+            return pictures, lambda up: self._forth(up, *drawn)
 
         return back(images)
 
-    def _settled(self, images, numbers, strength):
-        return [
-            (kind, kind.settled(numbers[:, place], strength, images.shape[1]))
-            for kind, place in zip(self._kinds, self._places, strict=True)
-        ]
-
     def _run_whole(self, images, numbers, strength):
-        for kind, settled in self._settled(images, numbers, strength):
+        for kind, settled in _settled(self._links, images, numbers, strength):
             images = kind.linear(images, settled)
             if kind.constant:
                 images += kind.constant(settled)
         return images
 
     def _run_linear(self, images, numbers, strength):
-        for kind, settled in self._settled(images, numbers, strength):
+        for kind, settled in _settled(self._links, images, numbers, strength):
             images = kind.linear(images, settled)
         return images
 
-    def _run_transposed(self, images, numbers, strength):
-        for kind, settled in reversed(self._settled(images, numbers, strength)):
-            images = kind.transposed(images, settled)
-        return images
+
+def _run_transposed(links, images, numbers, strength):
+    for kind, settled in reversed(_settled(links, images, numbers, strength)):
+        images = kind.transposed(images, settled)
+    return images
+
+
+def _settled(links: Sequence[_Link], images, numbers, strength):
+    return [
+        (kind, kind.settled(numbers[:, place], strength, images.shape[1])) for kind, place in links
+    ]

@@ -30,7 +30,7 @@ class Kind:
             other functions are told.
         linear: `(images [n, H, H, 3], settled) -> images`.
         transposed: The transposed map of `linear`, likewise.
-        mixes: Whether a pixel comes from several.
+        mixes: Whether a number of the result comes from several, at one place or overall.
         constant: `settled -> [n, 1, 1, 1]`, or None: nothing is added.
         normals: Numbers that it draws from a normal distribution.
     """
@@ -42,6 +42,11 @@ class Kind:
     mixes: bool = False
     constant: Callable[[Any], tf.Tensor] | None = None
     normals: int = 0
+
+    @property
+    def is_warp(self) -> bool:
+        """Whether pixels move by fractions; it alone draws normal numbers."""
+        return self.normals > 0
 
 
 def _where(gates: tf.Tensor, strength: tf.Tensor, value: tf.Tensor, identity: float) -> tf.Tensor:
@@ -134,7 +139,7 @@ def _rotation(angles: tf.Tensor) -> tf.Tensor:
 
 # In the order of the papers: where pixels are, then what they are.
 KINDS: dict[str, Kind] = {
-    "geometric": Kind(7, _warp, gathered, scattered, mixes=True, normals=4),
+    "geometric": Kind(7, _warp, gathered, scattered, normals=4),
     "colour": Kind(6, _colours, _recoloured, _recoloured, mixes=True, constant=lambda c: c[3]),
     "translation": Kind(3, _moves, shifted, lambda images, moves: shifted(images, -moves)),
     "cutout": Kind(3, _hole, _hidden, _hidden),

@@ -89,13 +89,28 @@ def gathered(images: tf.Tensor, tapped: Taps) -> tf.Tensor:
 
 
 def scattered(images: tf.Tensor, tapped: Taps) -> tf.Tensor:
-    """The transposed map of `gathered`: gives each pixel's shares to those it comes from."""
+    """The transposed map of `gathered`: gives each pixel's shares to those it comes from.
+
+    All four go to the place of the first, side by side, and from there to their own: what a
+    scatter costs is the number of places that it goes to.
+    """
     count, side, _, channels = images.shape
-    pixels = tf.reshape(tf.cast(images, tapped.shares.dtype), [count, 1, -1, channels])
-    parts = tf.reshape(pixels * tapped.shares[..., None], [-1, channels])
-    places = tf.reshape(_in_the_batch(tapped.index, side), [-1])
-    summed = tf.math.unsorted_segment_sum(parts, places, count * side * side)
-    return tf.cast(tf.reshape(summed, images.shape), images.dtype)
+    pixels = tf.reshape(tf.cast(images, tapped.shares.dtype), [count, -1, channels])
+    four = tf.concat([pixels * tapped.shares[:, tap, :, None] for tap in range(4)], axis=2)
+    places = _in_the_batch(tapped.index[:, :1], side)
+    summed = tf.math.unsorted_segment_sum(
+        tf.reshape(four, [-1, 4 * channels]), tf.reshape(places, [-1]), count * side * side
+    )
+    here, beside, below, across = tf.split(tf.reshape(summed, [count, side, side, -1]), 4, axis=3)
+    moved = (here + _moved(beside, 0, 1)) + (_moved(below, 1, 0) + _moved(across, 1, 1))
+    return tf.cast(moved, images.dtype)
+
+
+def _moved(images: tf.Tensor, down: int, right: int) -> tf.Tensor:
+    """Without what leaves the picture: no four begin in its last line or column."""
+    _, height, width, _ = images.shape
+    kept = images[:, : height - down, : width - right]
+    return tf.pad(kept, [[0, 0], [down, 0], [right, 0], [0, 0]])
 
 
 def _in_the_batch(index: tf.Tensor, side: int) -> tf.Tensor:
