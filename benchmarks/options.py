@@ -1,20 +1,23 @@
 """What each piece of the recipe costs: its mean step against the plain one.
 
     python -m benchmarks.options
-    python -m benchmarks.options --rounds 15 --write
+    python -m benchmarks.options --processes 7 --write
 
 The plain step is that of `configs/cats64.yaml` without penalties, augmentation, schedules or
-clipping. All contestants are `GAN.train_step` in this process, one after the other on the same
+clipping. All contestants are `GAN.train_step` in one process, one after the other on the same
 pictures. Where a penalty is due every 16th step, plain and penalty steps are timed apart and the
-mean step is (15 plain + penalty) / 16.
+mean step is (15 plain + penalty) / 16. Where a process' memory happens to lie makes one contestant
+some percent faster than another for as long as it lives, so several processes are asked, each
+begins with another contestant, and the median of their ratios counts.
 """
 
 import argparse
+import statistics
 import time
 from dataclasses import dataclass
 
 from benchmarks import timing
-from benchmarks.processes import ROOT
+from benchmarks.processes import ROOT, Contestant, serve
 from benchmarks.step import drawn_batches, summary
 from benchmarks.step_contestants import Ours
 from trainer import config as configs
@@ -33,6 +36,11 @@ class Piece:
     overrides: tuple[str, ...] = ()
     most: float | None = None
     penalties: tuple[str, ...] = NO_PENALTY
+
+    @property
+    def without_average(self) -> bool:
+        """Whether it is timed by leaving it out."""
+        return self.label == NO_AVERAGE
 
 
 PIECES = (
@@ -57,44 +65,68 @@ PIECES = (
     Piece("low-pass doubling", ("model.upsampling=low_pass",)),
     Piece("hinge", ("loss.name=hinge",)),
     Piece("relativistic average", ("loss.name=relativistic_average",)),
+    Piece(NO_AVERAGE, most=1.02),
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--processes", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7, help="in each process")
+    parser.add_argument("--answers", action="store_true", help="be one of the processes")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    base = configs.load(ROOT / "configs" / "cats64.yaml")
+    if options.answers:
+        serve(costs)
+        return
+    found = []
     with timing.Watch() as watch:
-        body = measured(options.rounds)
+        for number in range(options.processes):
+            with Contestant(["benchmarks.options", "--answers"]) as process:
+                found.append(process.call(rounds=options.rounds, first=number))
+    base = configs.load(ROOT / "configs" / "cats64.yaml")
     timing.publish(
         "options",
         "What each piece costs",
         ["tensorflow", "keras", "numpy"],
         watch,
-        f"{summary(base)}; on drawn cats.",
-        body,
+        f"{summary(base)}; on drawn cats. Medians of {options.processes} processes, least and "
+        "largest in brackets.",
+        table(found),
         write=options.write,
     )
 
 
-def measured(rounds: int) -> str:
-    """Runs all pieces in turn and returns the table."""
+def costs(rounds: int, first: int) -> dict[str, tuple[float, float]]:
+    """Mean step in seconds, and times the step without the piece, of all in this process.
+
+    Args:
+        rounds: In which each has a turn.
+        first: Which of them is built and begins; whole, any.
+    """
     turns, every = {}, {}
-    for piece in PIECES:
+    first %= len(PIECES)
+    for piece in (*PIECES[first:], *PIECES[:first]):
         words = [*piece.penalties, *piece.overrides]
         config = configs.load(ROOT / "configs" / "cats64.yaml", words)
         contestant = Ours(config, drawn_batches(config))
+        if piece.without_average:
+            contestant.leave_out_average()
         turns[piece.label, False] = turn(contestant, False)
         if config.loss.has_penalty:
             every[piece.label] = config.loss.penalty_every_steps
             turns[piece.label, True] = turn(contestant, True)
-    config = configs.load(ROOT / "configs" / "cats64.yaml", NO_PENALTY)
-    without = Ours(config, drawn_batches(config))
-    without.leave_out_average()
-    turns[NO_AVERAGE, False] = turn(without, False)
-    return table(timing.interleaved(turns, rounds), every)
+    times = timing.interleaved(turns, rounds)
+    means = {piece.label: times[piece.label, False] for piece in PIECES}
+    for label, steps in every.items():
+        means[label] = timing.mixed(means[label], times[label, True], steps)
+    return {label: (mean.median, _ratio(means, label)) for label, mean in means.items()}
+
+
+def _ratio(means: dict[str, timing.Series], label: str) -> float:
+    if label == NO_AVERAGE:
+        return timing.ratio(means[PLAIN], means[label]).paired
+    return timing.ratio(means[label], means[PLAIN]).paired
 
 
 def turn(contestant: Ours, with_penalty: bool):
@@ -109,27 +141,27 @@ def turn(contestant: Ours, with_penalty: bool):
     return run
 
 
-def table(times: dict, every: dict[str, int]) -> str:
-    """Mean steps and their ratios to the plain one."""
-    plain = times[PLAIN, False]
-    rows = []
-    for piece in PIECES:
-        mean = times[piece.label, False]
-        if piece.label in every:
-            mean = timing.mixed(mean, times[piece.label, True], every[piece.label])
-        rows.append(row(piece.label, mean, plain, piece.most))
-    rows.append(row("averaged generator", plain, times[NO_AVERAGE, False], 1.02))
-    return timing.table(["piece", "mean step, ms", "times without it", "to reach"], rows)
+def table(found: list[dict[str, tuple[float, float]]]) -> str:
+    """One row a piece."""
+    header = ["piece", "mean step, ms", "times the step without it", "to reach"]
+    return timing.table(header, [row(piece, found) for piece in PIECES])
 
 
-def row(
-    label: str, mean: timing.Series, without: timing.Series, most: float | None
-) -> list[object]:
-    ratio = timing.ratio(mean, without).paired
+def row(piece: Piece, found: list[dict[str, tuple[float, float]]]) -> list[object]:
+    # What the averaged generator costs is told by the plain step, which has it.
+    secs = [each[PLAIN if piece.without_average else piece.label][0] for each in found]
+    ratios = [each[piece.label][1] for each in found]
+    ratio = statistics.median(ratios)
     verdict = ""
-    if most is not None:
-        verdict = f"≤ {most:.2f}: {'reached' if ratio <= most else '**missed**'}"
-    return [label, f"{1e3 * mean.median:.1f}", f"**{ratio:.3f}**", verdict]
+    if piece.most is not None:
+        verdict = f"≤ {piece.most:.2f}: {'reached' if ratio <= piece.most else '**missed**'}"
+    told = f"**{ratio:.3f}** ({min(ratios):.3f} to {max(ratios):.3f})"
+    return [
+        "averaged generator" if piece.without_average else piece.label,
+        f"{1e3 * statistics.median(secs):.1f}",
+        "1" if piece.label == PLAIN else told,
+        verdict,
+    ]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Augmentation:
     def __init__(self, kinds: Sequence[str]) -> None:
         self._kinds = [kind for name, kind in KINDS.items() if name in kinds]
         self._normals = sum(kind.normals for kind in self._kinds)
-        self._chains = list(map(_chain, _links(self._kinds)))
+        self._chains = list(map(_chain, _grouped(self._kinds)))
 
     def draw(self, draws: Draws, purpose: str, step: tf.Tensor, variant: int = 0) -> tf.Tensor:
         """Returns this worker's numbers for one batch, float32 `[n, numbers]`."""
@@ -72,7 +72,7 @@ class Augmentation:
         ]
 
 
-def _links(kinds: Sequence[Kind]) -> Iterator[tuple[Kind, ...]]:
+def _grouped(kinds: Sequence[Kind]) -> Iterator[tuple[Kind, ...]]:
     """Yields the kinds of each chain: those that move pixels by fractions, and the others.
 
     What is compiled with a warp would be computed again for each of the pixels that it mixes.
@@ -105,7 +105,8 @@ class _Chain:
             (kind, slice(*ends)) for kind, *ends in zip(kinds, [0, *ends], ends, strict=False)
         ]
         self._whole, self._linear = fused(self._run_whole), fused(self._run_linear)
-        # Colours mix pixels. As the last of a chain they would compute it again for each of them.
+        # Compiled with what comes before them, colours would compute that again for each number
+        # that they mix.
         alike = groupby(self._links, key=lambda link: link[0].mixes)
         transposed = [fused(partial(_run_transposed, list(links))) for _, links in alike]
         self._transposed = transposed[::-1]
