@@ -96,9 +96,15 @@ def verdicts(rows: list[dict]) -> Iterator[str]:
         theirs = _values([r for r in rows if r["arm"] == other], 0, "kernel_distance")
         if ours and theirs:
             ratio = statistics.median(ours) / statistics.median(theirs)
-            apart = "beyond" if max(ours) < min(theirs) else "**within**"
             told = f"`{SHIPPED}` has {ratio:.2f} of the distance of `{other}`"
-            yield f"{told}, {apart} the seeds' spread."
+            yield f"{told}, {_certainty(ours, theirs)}."
+
+
+def _certainty(ours: list[float], theirs: list[float]) -> str:
+    """Whether a smaller median of ours can be chance."""
+    if len(ours) == len(theirs) == 1:
+        return "one seed each: what seeds differ by is not known"
+    return f"{'beyond' if max(ours) < min(theirs) else '**within**'} the seeds' spread"
 
 
 def pictures(rows: list[dict], arms: str) -> str:
