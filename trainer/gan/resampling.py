@@ -107,7 +107,7 @@ def scattered(images: tf.Tensor, tapped: Taps) -> tf.Tensor:
 
 
 def _moved(images: tf.Tensor, down: int, right: int) -> tf.Tensor:
-    """Without what leaves the picture: no four begin in its last line or column."""
+    """Shifts all pictures; nothing is lost, as no four begin in the last line or column."""
     _, height, width, _ = images.shape
     kept = images[:, : height - down, : width - right]
     return tf.pad(kept, [[0, 0], [down, 0], [right, 0], [0, 0]])
