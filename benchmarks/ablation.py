@@ -10,7 +10,7 @@ A fifth of the pictures is held out. Each arm trains from nothing (`catgan train
 (`catgan evaluate`). Seeds are the outer loop, so that a slow hour falls on all arms. What is
 measured goes into `results/ablation.json` at once and is not measured again; `--write` makes the
 page of it. `--rate` of pictures a minute is measured first with the plain recipe, because
-schedules must know how many pictures there will be.
+schedules must know how many pictures there will be; arms whose step is longer have a `pace`.
 """
 
 import argparse
@@ -60,6 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(SCREENED))
     parser.add_argument("--rate", type=float, default=0, help="pictures a minute, for schedules")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--work", help="folder for data set and runs")
     parser.add_argument("--write", action="store_true", help="write the page")
     return parser.parse_args()
@@ -72,7 +73,14 @@ def rows() -> list[dict]:
 
 def known(options: argparse.Namespace, name: str, seed: int) -> bool:
     want = {"arm": name, "seed": seed, "size_px": options.size, "mins": options.mins}
-    return any(want.items() <= row.items() for row in rows())
+    return any(
+        want.items() <= row.items() and precision_of(row) == options.precision for row in rows()
+    )
+
+
+def precision_of(row: dict) -> str:
+    """Of all networks of the row's table; older rows do not say it."""
+    return row.get("precision", "float32")
 
 
 def keep(row: dict) -> None:
@@ -90,21 +98,27 @@ def prepared(source: str, work: Path, size_px: int) -> Path:
 
 def measured(arm: Arm, seed: int, dataset: Path, work: Path, options: argparse.Namespace) -> dict:
     """Trains one arm and judges it; the row of the table."""
-    name = f"{options.size}px-{options.mins:g}min-{arm.name}-{seed}"
+    name = f"{prefix(options.size, options.mins, options.precision)}-{arm.name}-{seed}"
     with timing.Watch() as watch:
         if arm.name == KERAS_ADA:
-            subject, images, ended = trained_rival(name, seed, dataset, work, options.mins)
+            subject, images, ended = trained_rival(name, seed, dataset, work, options)
         else:
             subject, images, ended = trained(arm, name, seed, dataset, work, options)
     row = {
         "arm": arm.name, "seed": seed, "size_px": options.size, "mins": options.mins,
-        "planned_per_min": options.rate, "images_seen": images, "ended": ended,
-        "others_cores": round(watch.during, 2),
+        "precision": options.precision, "planned_per_min": options.rate * arm.pace,
+        "images_seen": images, "ended": ended, "others_cores": round(watch.during, 2),
     }  # fmt: skip
     if subject is None:
         return row
     keep_grid(subject, work / f"{name}-drawn", name)
     return {**row, **judged(subject, dataset)}
+
+
+def prefix(size_px: int, mins: float, precision: str) -> str:
+    """What the names of a table's runs and grids begin with."""
+    told = "" if precision == "float32" else f"-{precision}"
+    return f"{size_px}px-{mins:g}min{told}"
 
 
 def trained(arm: Arm, name: str, seed: int, dataset: Path, work: Path, options) -> tuple:
@@ -114,7 +128,7 @@ def trained(arm: Arm, name: str, seed: int, dataset: Path, work: Path, options) 
         Address of what to judge (None if nothing came of it), pictures seen, how it ended.
     """
     run = work / name
-    images = options.rate * options.mins
+    images = options.rate * arm.pace * options.mins
     common = [
         f"run={run}",
         f"seed={seed}",
@@ -122,6 +136,7 @@ def trained(arm: Arm, name: str, seed: int, dataset: Path, work: Path, options) 
         f"dataset.size_px={options.size}",
         "dataset.val_fraction=0.2",
         f"model.base_channels={BASE_CHANNELS}",
+        f"precision={options.precision}",
         f"training.max_mins={options.mins}",
         f"training.steps={_ENDLESS_STEPS}",
         "checkpoint.every_steps=1000000",
@@ -144,11 +159,11 @@ def over_the_run(change: str, images: float) -> str:
     return f"{change} over {images:.0f}"
 
 
-def trained_rival(name: str, seed: int, dataset: Path, work: Path, mins: float) -> tuple:
+def trained_rival(name: str, seed: int, dataset: Path, work: Path, options) -> tuple:
     folder = work / name
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.ablation_keras_ada", str(dataset), str(folder),
-         "--mins", str(mins), "--seed", str(seed)],
+         "--mins", str(options.mins), "--seed", str(seed), "--precision", options.precision],
         cwd=ROOT, check=True, capture_output=True, text=True,
     )  # fmt: skip
     return folder, json.loads(done.stdout.splitlines()[-1])["images_seen"], "stopped"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 BASE_CHANNELS = 16
 KERAS_ADA = "keras-ada"
-SHIPPED = "rate-1.6e-3"
+SHIPPED, QUICK = "cats64", "rate-1.6e-3"
 
 _OLD_OPTIMIZERS = (
     "generator_optimizer.rate=2e-4",
@@ -21,6 +21,8 @@ _OLD_OPTIMIZERS = (
 )
 _NO_PENALTY = ("loss.r1_weight=0", "loss.r2_weight=0")
 _NO_AVERAGE = ("ema.half_life_images=0",)
+# Two cores, bfloat16: 261 pictures a second of R3GAN's networks, 2,022 of the plain ones.
+_R3GAN_PACE = 0.13
 _AUGMENTED = ("augment.kinds=[colour, translation, cutout]", "augment.strength=0 to 0.3")
 
 
@@ -33,12 +35,14 @@ class Arm:
         told: What it is, for a reader of the table.
         config: The file under `configs/` it begins with.
         changes: `KEY=VALUE` in it.
+        pace: Pictures a minute in those of the plain recipe, for schedules.
     """
 
     name: str
     told: str
-    config: str = "cats64"
+    config: str = "cats64-quick"
     changes: tuple[str, ...] = ()
+    pace: float = 1.0
 
 
 def _rates(value: str) -> tuple[str, ...]:
@@ -84,7 +88,7 @@ def _around() -> Iterator[Arm]:
         "penalty-falling": ("R1 and R2 from 3 to 0.3", _penalties("3 to 0.3")),
         "batch-32": ("batch 32", ("training.global_batch=32",)),
         "rate-8e-4": ("Adam at 8e-4", _rates("8e-4")),
-        SHIPPED: ("Adam at 1.6e-3", _rates("1.6e-3")),
+        QUICK: ("Adam at 1.6e-3", _rates("1.6e-3")),
         "rate-3.2e-3": ("Adam at 3.2e-3", _rates("3.2e-3")),
         "fast-falling": ("Adam from 2e-3 to 4e-4, R1 and R2 from 3 to 0.3",
                          (*_rates("2e-3 to 4e-4"), *_penalties("3 to 0.3"))),
@@ -136,6 +140,14 @@ ARMS = {
         *_from_the_seed(),
         *_around(),
         *_around_the_fast_one(),
+        Arm(
+            SHIPPED,
+            "R3GAN's networks, one block a size; Adam from 1e-3 to 1e-4; colour, translation, "
+            "cutout, growing to 0.3",
+            "cats64",
+            (*_rates("1e-3 to 1e-4"), *_AUGMENTED),
+            _R3GAN_PACE,
+        ),
         Arm(KERAS_ADA, "the Keras example of adaptive augmentation, its own widths and batch", ""),
     ]
 }

@@ -35,11 +35,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--mins", type=float, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--count", type=int, default=1000, help="pictures to write")
     options = parser.parse_args()
     tf = import_tensorflow()
     import keras
 
+    if options.precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
     keras.utils.set_random_seed(options.seed)
     pictures = training_pictures(options.dataset)
     rival = Rival(tf, keras, pictures.shape[1])
@@ -69,10 +72,10 @@ class Rival:
         self.averaged.set_weights(self.generator.get_weights())
         self.discriminator = self._discriminator(depth, size_px)
         self.augmenter = keras.Sequential([
-            keras.layers.RandomFlip("horizontal"),
-            keras.layers.RandomTranslation(MOVE, MOVE, interpolation="nearest"),
-            keras.layers.RandomRotation(TURN),
-            keras.layers.RandomZoom((-ZOOM, 0.0), (-ZOOM, 0.0)),
+            keras.layers.RandomFlip("horizontal", dtype="float32"),
+            keras.layers.RandomTranslation(MOVE, MOVE, interpolation="nearest", dtype="float32"),
+            keras.layers.RandomRotation(TURN, dtype="float32"),
+            keras.layers.RandomZoom((-ZOOM, 0.0), (-ZOOM, 0.0), dtype="float32"),
         ])  # fmt: skip
         self.probability = tf.Variable(0.0)
         self._adams = [keras.optimizers.Adam(RATE, beta_1=BETA_1) for _ in range(2)]
@@ -90,7 +93,11 @@ class Rival:
             up.add(layers.Conv2DTranspose(WIDTH, 4, strides=2, padding="same", use_bias=False))
             up.add(layers.BatchNormalization(scale=False))
             up.add(layers.ReLU())
-        up.add(layers.Conv2DTranspose(3, 4, strides=2, padding="same", activation="sigmoid"))
+        up.add(
+            layers.Conv2DTranspose(
+                3, 4, strides=2, padding="same", activation="sigmoid", dtype="float32"
+            )
+        )
         return up
 
     def _discriminator(self, depth: int, size_px: int):
@@ -102,7 +109,7 @@ class Rival:
             down.add(layers.LeakyReLU(negative_slope=SLOPE))
         down.add(layers.Flatten())
         down.add(layers.Dropout(DROPOUT))
-        down.add(layers.Dense(1))
+        down.add(layers.Dense(1, dtype="float32"))
         return down
 
     def train(self, pictures: np.ndarray, secs: float, seed: int) -> int:

@@ -3,11 +3,13 @@
 Owns how arms are compared: by the median over seeds, and only if the gap exceeds the seeds' spread.
 """
 
+import itertools
 import statistics
 from collections.abc import Iterator
 
 from benchmarks import timing
-from benchmarks.ablation_arms import ARMS, SHIPPED
+from benchmarks.ablation import precision_of, prefix
+from benchmarks.ablation_arms import ARMS, QUICK, SHIPPED
 
 _NOISY_CORES = timing.QUIET_DURING
 _AGAINST = ("seed2018", "seed2018-fixed", "keras-ada")
@@ -23,17 +25,24 @@ def page(rows: list[dict]) -> Iterator[str]:
         "Compare within a table only: they are of different hours, and this machine is not always "
         "as fast."
     )
-    for size_px, mins in sorted({(row["size_px"], row["mins"]) for row in rows}):
-        chosen = [row for row in rows if (row["size_px"], row["mins"]) == (size_px, mins)]
-        yield f"## {size_px} px, {mins:g} minutes an arm"
+    for size_px, mins, precision in sorted({_kind(row) for row in rows}):
+        chosen = [row for row in rows if _kind(row) == (size_px, mins, precision)]
+        yield f"## {size_px} px, {mins:g} minutes an arm, {precision}"
         yield table(chosen)
         yield from verdicts(chosen)
-        yield pictures(chosen, f"{size_px}px-{mins:g}min")
+        yield pictures(chosen, prefix(size_px, mins, precision))
+
+
+def _kind(row: dict) -> tuple[int, float, str]:
+    return row["size_px"], row["mins"], precision_of(row)
 
 
 def table(rows: list[dict]) -> str:
     arms = sorted({row["arm"] for row in rows}, key=lambda name: _worth(rows, name))
-    header = ["arm", "recipe", "pictures seen", "distance", "at 16 px", "precision", "recall"]
+    header = [
+        "arm", "recipe", "pictures seen", "distance", "precision", "recall",
+        "distance at 16 px", "recall at 16 px",
+    ]  # fmt: skip
     lines = [_line(name, [row for row in rows if row["arm"] == name]) for name in arms]
     judged = next((row for row in rows if "figures" in row), None)
     if judged:
@@ -52,16 +61,17 @@ def _line(name: str, rows: list[dict]) -> list[str]:
     told = ARMS[name].told + (" (**noisy**)" if noisy else "")
     broken = [row["ended"] for row in rows if "figures" not in row]
     if broken:
-        return [name, f"{told}; **{len(broken)} of {len(rows)} diverged**", f"{seen:,.0f}",
-                "", "", "", ""]  # fmt: skip
+        told = f"{told}; **{len(broken)} of {len(rows)} diverged**"
+        return [name, told, f"{seen:,.0f}", "", "", "", "", ""]
     return [
         name,
         told,
         f"{seen:,.0f}",
         _spread(_values(rows, 0, "kernel_distance"), 1e3, "{:.1f}"),
-        _spread(_values(rows, 1, "kernel_distance"), 1e3, "{:.1f}"),
         _spread(_values(rows, 0, "precision"), 1, "{:.3f}"),
         _spread(_values(rows, 0, "recall"), 1, "{:.3f}"),
+        _spread(_values(rows, 1, "kernel_distance"), 1e3, "{:.1f}"),
+        _spread(_values(rows, 1, "recall"), 1, "{:.3f}"),
     ]
 
 
@@ -75,9 +85,10 @@ def _real(row: dict) -> list[str]:
     full, small = row["figures"].values()
     return [
         f"{1e3 * full['kernel_distance']['baseline']:.1f}",
-        f"{1e3 * small['kernel_distance']['baseline']:.1f}",
         f"{full['precision']['baseline']:.3f}",
         f"{full['recall']['baseline']:.3f}",
+        f"{1e3 * small['kernel_distance']['baseline']:.1f}",
+        f"{small['recall']['baseline']:.3f}",
     ]
 
 
@@ -90,13 +101,16 @@ def _spread(values: list[float], factor: float, form: str) -> str:
 
 
 def verdicts(rows: list[dict]) -> Iterator[str]:
-    """Yields how the shipped recipe stands against those that it has to beat."""
-    ours = _values([r for r in rows if r["arm"] == SHIPPED], 0, "kernel_distance")
-    for other in _AGAINST:
-        theirs = _values([r for r in rows if r["arm"] == other], 0, "kernel_distance")
+    """Yields how the shipped recipes stand against those that they have to beat."""
+    distances = {
+        arm: _values([row for row in rows if row["arm"] == arm], 0, "kernel_distance")
+        for arm in (SHIPPED, QUICK, *_AGAINST)
+    }
+    for name, other in itertools.product((SHIPPED, QUICK), _AGAINST):
+        ours, theirs = distances[name], distances[other]
         if ours and theirs:
             ratio = statistics.median(ours) / statistics.median(theirs)
-            told = f"`{SHIPPED}` has {ratio:.2f} of the distance of `{other}`"
+            told = f"`{name}` has {ratio:.2f} of the distance of `{other}`"
             yield f"{told}, {_certainty(ours, theirs)}."
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.checkpoint_stall            # on disk and to a bucket server
     python -m benchmarks.checkpoint_stall --write
 
-The real `Checkpointing` callback saves real models: `cats64` between its own steps, and the
+The real `Checkpointing` callback saves real models: `cats64-quick` between its own steps, and the
 2018 networks in full width (41.5 million parameters, 0.6 GB with optimizers and averages)
 between matrix products that stand for steps, since two cores need 20 s for one.
 
@@ -88,7 +88,7 @@ def parse() -> argparse.Namespace:
 
 def models(folder: Path) -> dict[str, Config]:
     return {
-        "cats64": configs.load(folder / "cats64.yaml"),
+        "cats64-quick": configs.load(folder / "cats64-quick.yaml"),
         "seed2018, full width": configs.load(folder / "seed2018.yaml"),
     }
 

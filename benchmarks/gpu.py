@@ -1,7 +1,7 @@
 """The training step on one GPU: precision, XLA, steps for one call, and PyTorch beside it.
 
     python -m benchmarks.gpu --write
-    python -m benchmarks.gpu --only cats64 --rounds 3
+    python -m benchmarks.gpu --only cats64-quick --rounds 3
 
 Contestants have a process each (`gpu_contestants.py`), all on the same GPU, and take turns of
 32 steps: 2 with penalties where penalties are due every 16 steps, as in a run. Pictures come
@@ -48,12 +48,14 @@ class Case:
 
 
 CASES = [
+    Case("cats64-quick", "cats64-quick.yaml"),
     Case("cats64", "cats64.yaml"),
     Case("seed2018", "seed2018.yaml"),
     Case("cats128", "cats128.yaml"),
     Case("cats128 at 256 px", "cats128.yaml", ("dataset.size_px=256",)),
     Case("seed2018, batch 256", "seed2018.yaml", ("training.global_batch=256",)),
-    Case("cats64, batch 512", "cats64.yaml", ("training.global_batch=512",)),
+    Case("cats256", "cats256.yaml"),
+    Case("cats64-quick, batch 512", "cats64-quick.yaml", ("training.global_batch=512",)),
 ]
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.launcher
     python -m benchmarks.launcher --cycles 12 --write
 
-Both train `cats64` as shipped, on drawn cats, with two workers: the same worker function,
+Both train `cats64-quick` as shipped, on drawn cats, with two workers: the same worker function,
 stream, callbacks and checkpoints. Once Ray starts the workers, and carries their log lines,
 heartbeats and pointer checkpoints; once two processes are started by hand with TF_CONFIG.
 
@@ -157,7 +157,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "cats64.yaml")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "cats64-quick.yaml")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--cycles", type=int, default=10)
     parser.add_argument("--window-secs", type=float, default=20.0)

@@ -3,7 +3,7 @@
     python -m benchmarks.options
     python -m benchmarks.options --processes 7 --write
 
-The plain step is that of `configs/cats64.yaml` without penalties, augmentation, schedules or
+The plain step is that of `configs/cats64-quick.yaml` without penalties, augmentation, schedules or
 clipping. All contestants are `GAN.train_step` in one process, one after the other on the same
 pictures. Where a penalty is due every 16th step, plain and penalty steps are timed apart and the
 mean step is (15 plain + penalty) / 16. Where a process' memory happens to lie makes one contestant
@@ -84,7 +84,7 @@ def main() -> None:
         for number in range(options.processes):
             with Contestant(["benchmarks.options", "--answers"]) as process:
                 found.append(process.call(rounds=options.rounds, first=number))
-    base = configs.load(ROOT / "configs" / "cats64.yaml")
+    base = configs.load(ROOT / "configs" / "cats64-quick.yaml")
     timing.publish(
         "options",
         "What each piece costs",
@@ -108,7 +108,7 @@ def costs(rounds: int, first: int) -> dict[str, tuple[float, float]]:
     first %= len(PIECES)
     for piece in (*PIECES[first:], *PIECES[:first]):
         words = [*piece.penalties, *piece.overrides]
-        config = configs.load(ROOT / "configs" / "cats64.yaml", words)
+        config = configs.load(ROOT / "configs" / "cats64-quick.yaml", words)
         contestant = Ours(config, drawn_batches(config))
         if piece.without_average:
             contestant.leave_out_average()

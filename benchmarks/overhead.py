@@ -3,7 +3,7 @@
     python -m benchmarks.overhead
     python -m benchmarks.overhead --blocks 20 --write
 
-The real thing (`trainer.launch.door.train` on `configs/cats64.yaml` with drawn cats: stream
+The real thing (`trainer.launch.door.train` on `configs/cats64-quick.yaml` with drawn cats: stream
 from memory, `fit`, bar or log, metrics rows, checkpoints and grids every 500 steps, TensorBoard,
 run.json) stops after every 100 steps, and the same model's steps of the same numbers (so with
 as many penalties) run bare in the same process: `StepRunner` on one batch, no callbacks. A
@@ -69,7 +69,7 @@ def main() -> None:
     options = parse()
     with timing.Watch() as watch, tempfile.TemporaryDirectory() as temporary:
         config = configs.load(
-            options.configs / "cats64.yaml",
+            options.configs / "cats64-quick.yaml",
             [
                 f"run={temporary}/run",
                 f"dataset.address={temporary}/data",

@@ -3,7 +3,7 @@
     python -m benchmarks.workers                          # the table
     python -m benchmarks.workers --rounds 15 --write
 
-All run `cats64` as shipped but for a global batch of 128, each process pinned to one core,
+All run `cats64-quick` as shipped but for a global batch of 128, each process pinned to one core,
 the two workers joined by TF_CONFIG and nothing else: MultiWorkerMirroredStrategy, gRPC ring,
 no Ray. Contestants take turns, asleep while it is not theirs:
 - *one*: one worker with all rows;
@@ -75,7 +75,7 @@ class Group:
 
 def main() -> None:
     options = parse()
-    config = configs.load(options.configs / "cats64.yaml", ["training.global_batch=128"])
+    config = configs.load(options.configs / "cats64-quick.yaml", ["training.global_batch=128"])
     with timing.Watch() as watch, contest(config, options) as groups:
         result = Result(config, groups, options.rounds)
         body = result.tables()

@@ -68,7 +68,7 @@ def test_from_pictures_to_figures(tmp_path, monkeypatch):
     small = ["dataset.address=pictures", "dataset.size_px=32", "dataset.val_fraction=0.5",
              "model.base_channels=2", "training.steps=3", "training.global_batch=6",
              "run=runs/small"]  # fmt: skip
-    config = load_config(REPOSITORY / "configs" / "cats64.yaml", small)
+    config = load_config(REPOSITORY / "configs" / "cats64-quick.yaml", small)
     outcome = train(config)
     assert (outcome.status, outcome.step) == ("finished", 3)
     found = open_checkpoint(outcome.run)

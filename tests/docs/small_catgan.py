@@ -12,6 +12,7 @@ from trainer.cli import main
 SMALL = (
     "model.base_channels=2",
     "model.max_channels=4",
+    "model.group_width=2",
     "training.steps=8",
     "checkpoint.every_steps=4",
     "samples.every_steps=4",
