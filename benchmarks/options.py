@@ -2,13 +2,15 @@
 
     python -m benchmarks.options
     python -m benchmarks.options --processes 7 --write
+    python -m benchmarks.options --only cats64 --processes 3 --rounds 3
 
-The plain step is that of `configs/cats64-quick.yaml` without penalties, augmentation, schedules or
-clipping. All contestants are `GAN.train_step` in one process, one after the other on the same
-pictures. Where a penalty is due every 16th step, plain and penalty steps are timed apart and the
-mean step is (15 plain + penalty) / 16. Where a process' memory happens to lie makes one contestant
-some percent faster than another for as long as it lives, so several processes are asked, each
-begins with another contestant, and the median of their ratios counts.
+The plain step is that of a shipped config without penalties, augmentation, schedules or clipping:
+`cats64-quick.yaml` with every piece, `cats64.yaml` with those whose cost is bounded. Contestants
+are `GAN.train_step` in one process, one after the other on the same pictures. Where a penalty is
+due every 16th step, plain and penalty steps are timed apart and the mean step is (15 plain +
+penalty) / 16. Where a process' memory happens to lie makes one contestant some percent faster than
+another for as long as it lives, so several processes are asked, each begins with another
+contestant, and the median of their ratios counts.
 """
 
 import argparse
@@ -22,6 +24,12 @@ from benchmarks.step import drawn_batches, summary
 from benchmarks.step_contestants import Ours
 from trainer import config as configs
 
+BARE = (
+    "augment.kinds=[]",
+    "augment.strength=1",
+    "generator_optimizer.rate=4e-4",
+    "discriminator_optimizer.rate=4e-4",
+)
 NO_PENALTY = ("loss.r1_weight=0", "loss.r2_weight=0")
 PLAIN, NO_AVERAGE = "plain", "plain, without the averaged generator"
 # Steps of a turn, without and with a penalty.
@@ -49,7 +57,9 @@ PIECES = (
     Piece("R1 and R2 (as shipped)", penalties=()),
     Piece("gradient penalty", ("loss.gradient_penalty_weight=10",)),
     Piece(
-        "colour, translation, cutout", ("augment.kinds=[colour, translation, cutout]",), most=1.05
+        "colour, translation, cutout",
+        ("augment.kinds=[colour, translation, cutout]",),
+        most=1.05,
     ),
     Piece("geometric", ("augment.kinds=[geometric]",), most=1.20),
     Piece(
@@ -67,48 +77,57 @@ PIECES = (
     Piece("relativistic average", ("loss.name=relativistic_average",)),
     Piece(NO_AVERAGE, most=1.02),
 )
+BOUNDED = tuple(piece for piece in PIECES if piece.label == PLAIN or piece.most)
+CASES = {"cats64-quick": PIECES, "cats64": BOUNDED}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=7, help="in each process")
+    parser.add_argument("--only", default=",".join(CASES), help="configs, with commas")
     parser.add_argument("--answers", action="store_true", help="be one of the processes")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     if options.answers:
         serve(costs)
         return
-    found = []
     with timing.Watch() as watch:
-        for number in range(options.processes):
-            with Contestant(["benchmarks.options", "--answers"]) as process:
-                found.append(process.call(rounds=options.rounds, first=number))
-    base = configs.load(ROOT / "configs" / "cats64-quick.yaml")
+        parts = [section(name, options) for name in options.only.split(",")]
     timing.publish(
         "options",
         "What each piece costs",
         ["tensorflow", "keras", "numpy"],
         watch,
-        f"{summary(base)}; on drawn cats. Medians of {options.processes} processes, least and "
-        "largest in brackets.",
-        table(found),
+        f"On drawn cats. Medians of {options.processes} processes, least and largest in brackets.",
+        *parts,
         write=options.write,
     )
 
 
-def costs(rounds: int, first: int) -> dict[str, tuple[float, float]]:
+def section(name: str, options: argparse.Namespace) -> str:
+    """Asks the processes about one config, one after the other."""
+    found = []
+    for number in range(options.processes):
+        with Contestant(["benchmarks.options", "--answers"]) as process:
+            found.append(process.call(name=name, rounds=options.rounds, first=number))
+    base = configs.load(ROOT / "configs" / f"{name}.yaml")
+    return f"## {name}\n\n{summary(base)}.\n\n{table(CASES[name], found)}"
+
+
+def costs(name: str, rounds: int, first: int) -> dict[str, tuple[float, float]]:
     """Mean step in seconds, and times the step without the piece, of all in this process.
 
     Args:
+        name: Which of `CASES`.
         rounds: In which each has a turn.
         first: Which of them is built and begins; whole, any.
     """
-    turns, every = {}, {}
-    first %= len(PIECES)
-    for piece in (*PIECES[first:], *PIECES[:first]):
-        words = [*piece.penalties, *piece.overrides]
-        config = configs.load(ROOT / "configs" / "cats64-quick.yaml", words)
+    turns, every, pieces = {}, {}, CASES[name]
+    first %= len(pieces)
+    for piece in (*pieces[first:], *pieces[:first]):
+        words = [*BARE, *piece.penalties, *piece.overrides]
+        config = configs.load(ROOT / "configs" / f"{name}.yaml", words)
         contestant = Ours(config, drawn_batches(config))
         if piece.without_average:
             contestant.leave_out_average()
@@ -117,7 +136,7 @@ def costs(rounds: int, first: int) -> dict[str, tuple[float, float]]:
             every[piece.label] = config.loss.penalty_every_steps
             turns[piece.label, True] = turn(contestant, True)
     times = timing.interleaved(turns, rounds)
-    means = {piece.label: times[piece.label, False] for piece in PIECES}
+    means = {piece.label: times[piece.label, False] for piece in pieces}
     for label, steps in every.items():
         means[label] = timing.mixed(means[label], times[label, True], steps)
     return {label: (mean.median, _ratio(means, label)) for label, mean in means.items()}
@@ -141,10 +160,10 @@ def turn(contestant: Ours, with_penalty: bool):
     return run
 
 
-def table(found: list[dict[str, tuple[float, float]]]) -> str:
+def table(pieces: tuple[Piece, ...], found: list[dict[str, tuple[float, float]]]) -> str:
     """One row a piece."""
     header = ["piece", "mean step, ms", "times the step without it", "to reach"]
-    return timing.table(header, [row(piece, found) for piece in PIECES])
+    return timing.table(header, [row(piece, found) for piece in pieces])
 
 
 def row(piece: Piece, found: list[dict[str, tuple[float, float]]]) -> list[object]:
