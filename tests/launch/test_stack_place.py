@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from tests.launch.processes import wait_until
 from trainer.callbacks.base import StepCallback
-from trainer.launch.stack_place import place_of
+from trainer.launch.stack_place import all_stacks, place_of
 
 
 class Threads:
@@ -52,7 +53,7 @@ def settled(thread: int, function: str) -> None:
     """Waits until a frame of the thread is in the function."""
 
     def there() -> bool:
-        frame = sys._current_frames().get(thread)
+        frame = all_stacks().get(thread)
         while frame is not None and frame.f_code.co_name != function:
             frame = frame.f_back
         return frame is not None
@@ -63,7 +64,7 @@ def settled(thread: int, function: str) -> None:
 
 def only(thread: int) -> dict[int, FrameType]:
     """Its stack without those of readers that tests before this one have left behind."""
-    return {thread: sys._current_frames()[thread]}
+    return {thread: all_stacks()[thread]}
 
 
 def test_in_a_callback_of_the_user(threads):
@@ -75,7 +76,7 @@ def test_in_a_callback_of_the_user(threads):
     callback.set_model(type("Model", (), {"step": 5})())
     thread = threads.start(lambda: callback.on_train_batch_end(0))
     settled(thread, "after_call")
-    place = place_of(thread, sys._current_frames())
+    place = place_of(thread, all_stacks())
     assert place.words.startswith("in threading.py:")
     assert ", called from callbacks/base.py:" in place.words
     assert place.words.endswith("(on_train_batch_end)")
@@ -122,7 +123,7 @@ def test_in_a_step_that_waits_for_data_inside(threads, tmp_path):
     reader = threads.start(lambda: checked_manifest(folder))
     settled(thread, "quick_execute")
     settled(reader, "checked_manifest")
-    place = place_of(thread, sys._current_frames())
+    place = place_of(thread, all_stacks())
     with (tmp_path / "manifest.json").open("wb"):
         pass
     assert place.words.startswith("waiting for data (in ")
@@ -130,7 +131,7 @@ def test_in_a_step_that_waits_for_data_inside(threads, tmp_path):
 
 
 def test_a_thread_that_is_gone():
-    place = place_of(-1, sys._current_frames())
+    place = place_of(-1, all_stacks())
     assert (place.words, place.waits) == ("its training thread has ended", False)
 
 
@@ -150,7 +151,7 @@ def test_a_checkpoint_that_waits_for_the_one_before(threads, tmp_path):
 
     thread = threads.start(save)
     settled(thread, "_settle")
-    place = place_of(thread, sys._current_frames())
+    place = place_of(thread, all_stacks())
     assert place.stores
     assert not place.waits
 
@@ -163,6 +164,38 @@ def test_in_a_report_that_waits_for_the_other_ranks(threads, monkeypatch):
     monkeypatch.setattr(ray.train, "report", lambda *told, **named: threads.over.wait())
     thread = threads.start(lambda: pointer.report(None, None, {}, writer=False))
     settled(thread, "report")
-    place = place_of(thread, sys._current_frames())
+    place = place_of(thread, all_stacks())
     assert place.waits
     assert "called from launch/pointer.py:" in place.words
+
+
+COLLECTED_MEANWHILE = """
+import gc, threading
+from trainer.launch.stack_place import all_stacks
+
+class Knot:
+    def __init__(self):
+        self.knot, self.local = self, threading.local()
+        self.local.value = 1
+
+over = threading.Event()
+for _ in range(10):
+    threads = [threading.Thread(target=over.wait, daemon=True) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    gc.disable()
+    for _ in range(50):
+        Knot()
+    # Due between the frames of the first and of the last thread.
+    gc.set_threshold(gc.get_count()[0] + 8)
+    gc.enable()
+    assert {thread.ident for thread in threads} <= set(all_stacks())
+    gc.set_threshold(700)
+    assert gc.isenabled()
+"""
+
+
+def test_a_collection_that_falls_due_meanwhile_stops_nobody():
+    """In a process of its own, since the whole of it would stand still (Python 3.11)."""
+    done = subprocess.run([sys.executable, "-c", COLLECTED_MEANWHILE], timeout=120, check=False)
+    assert done.returncode == 0

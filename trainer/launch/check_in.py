@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import traceback
@@ -21,7 +20,7 @@ import ray
 from trainer.console import duration
 from trainer.errors import CatganError
 from trainer.launch.coordinator import Beat, Failure, Line
-from trainer.launch.stack_place import Place, place_of
+from trainer.launch.stack_place import Place, all_stacks, place_of
 from trainer.storage import limits
 
 CHECK_IN_SECS = 1.0
@@ -146,7 +145,7 @@ class CheckIn:
             return ""
 
     def _place(self) -> Place:
-        return place_of(self._trainer, sys._current_frames())
+        return place_of(self._trainer, all_stacks())
 
     def _watch(self) -> None:
         stood = time.monotonic() - self._moved_at

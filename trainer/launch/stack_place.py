@@ -1,11 +1,13 @@
 """Says in words what a stuck thread stands in.
 
-Owns reading Python's stacks. Whether a thread is stuck is `check_in.py`'s to find. Pure:
-frames go in, words come out.
+Owns reading Python's stacks. Whether a thread is stuck is `check_in.py`'s to find.
 """
 
+import gc
 import itertools
 import os
+import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ _DATA, _STEP, _OURS = "/data/ops/iterator_ops", "/tensorflow/python/", "/trainer
 _BARRIER = "/launch/pointer.py"
 # Storage itself, and where training waits for what is stored behind it.
 _STORING = ("/trainer/storage/", "/checkpoint/writer.py", "/callbacks/background.py")
+
+
+_ONE_ASKS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,23 @@ class Place:
     stores: bool = False
 
 
+def all_stacks() -> dict[int, FrameType]:
+    """Returns the innermost frame of each thread, by its identifier.
+
+    Nothing is collected meanwhile: Python 3.11 makes these frames under a lock that the end of a
+    `threading.local` wants too, so that a collection in between would stop every thread for good
+    (CPython's issue 106883).
+    """
+    with _ONE_ASKS:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames()
+        finally:
+            if collects:
+                gc.enable()
+
+
 def place_of(thread: int, stacks: Mapping[int, FrameType]) -> Place:
     """Says where a thread stands.
 
@@ -43,7 +65,7 @@ def place_of(thread: int, stacks: Mapping[int, FrameType]) -> Place:
 
     Args:
         thread: Its identifier.
-        stacks: Of all threads, from `sys._current_frames`.
+        stacks: From `all_stacks`.
     """
     frame = stacks.get(thread)
     if frame is None:
