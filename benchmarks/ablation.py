@@ -3,6 +3,8 @@
     python -m benchmarks.ablation --source PICTURES.zip --size 32 --mins 3
     python -m benchmarks.ablation --source PICTURES.zip --size 64 --mins 8 --seeds 3 \\
         --arms seed2018,seed2018-fixed,keras-ada,plain
+    python -m benchmarks.ablation --source PICTURES.zip --size 64 --mins 20 --precision bfloat16 \\
+        --rate 118000 --seeds 3 --arms cats64,seed2018,seed2018-fixed,keras-ada
     python -m benchmarks.ablation --write
 
 A fifth of the pictures is held out. Each arm trains from nothing (`catgan train`,
@@ -25,6 +27,7 @@ from PIL import Image
 from benchmarks import timing
 from benchmarks.ablation_arms import ARMS, BASE_CHANNELS, KERAS_ADA, SCREENED, Arm
 from benchmarks.processes import ROOT
+from trainer import config as configs
 
 FOUND = timing.RESULTS / "ablation.json"
 GRIDS = timing.RESULTS / "ablation"
@@ -143,20 +146,20 @@ def trained(arm: Arm, name: str, seed: int, dataset: Path, work: Path, options) 
         "samples.every_steps=1000000",
         "metrics.every_steps=100",
     ]
-    changes = [over_the_run(change, images) for change in arm.changes]
-    done = catgan("train", ROOT / "configs" / f"{arm.config}.yaml", *common, *changes, check=False)
+    words = [*common, *arm.changes, *schedules(arm, images)]
+    done = catgan("train", ROOT / "configs" / f"{arm.config}.yaml", *words, check=False)
     if done.returncode:
         return None, 0, done.stderr.strip().splitlines()[-1][:200]
     return run, json.loads(catgan("inspect", run, "--json").stdout)["images_seen"], "stopped"
 
 
-def over_the_run(change: str, images: float) -> str:
-    """Gives a schedule the length of the run that the minutes allow."""
-    if " to " not in change:
-        return change
-    if not images:
+def schedules(arm: Arm, images: float) -> list[str]:
+    """Returns the recipe's schedules with the length of the run that the minutes allow."""
+    recipe = configs.flat(configs.load(ROOT / "configs" / f"{arm.config}.yaml", arm.changes))
+    found = {key: value for key, value in recipe.items() if " to " in str(value)}
+    if found and not images:
         raise SystemExit("schedules need --rate: pictures a minute, as the plain recipe saw them")
-    return f"{change} over {images:.0f}"
+    return [f"{key}={value} over {images:.0f}" for key, value in found.items()]
 
 
 def trained_rival(name: str, seed: int, dataset: Path, work: Path, options) -> tuple:

@@ -145,8 +145,7 @@ ARMS = {
             "R3GAN's networks, one block a size; Adam from 1e-3 to 1e-4; colour, translation, "
             "cutout, growing to 0.3",
             "cats64",
-            (*_rates("1e-3 to 1e-4"), *_AUGMENTED),
-            _R3GAN_PACE,
+            pace=_R3GAN_PACE,
         ),
         Arm(KERAS_ADA, "the Keras example of adaptive augmentation, its own widths and batch", ""),
     ]

@@ -57,9 +57,7 @@ PIECES = (
     Piece("R1 and R2 (as shipped)", penalties=()),
     Piece("gradient penalty", ("loss.gradient_penalty_weight=10",)),
     Piece(
-        "colour, translation, cutout",
-        ("augment.kinds=[colour, translation, cutout]",),
-        most=1.05,
+        "colour, translation, cutout", ("augment.kinds=[colour, translation, cutout]",), most=1.05
     ),
     Piece("geometric", ("augment.kinds=[geometric]",), most=1.20),
     Piece(
