@@ -1,39 +1,23 @@
 """Settings for somebody who has pictures and nothing else.
 
-Owns the choice of picture size, width, batch and length from what the pictures
-and the machine are (`decide`, pure), and the config file that it is written
-to. Looking at pictures is `trainer.data.survey`'s; preparing and training are
-not done here.
+Owns the choice of picture size, recipe, batch and length from what the pictures and the machine
+are. Pure: looking at pictures is `trainer.data.survey`'s, the config that comes of the choice
+`trainer.cli.bare_pictures`'.
 """
 
-import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
-from trainer import config as configs
-from trainer import storage
-from trainer.config import Config
-from trainer.data.survey import Survey, look
-from trainer.errors import ConfigError, DataError, StorageError
-
-log = logging.getLogger("catgan")
+from trainer.data.survey import Survey
+from trainer.errors import DataError
 
 FEW_PICTURES = 1_000
 """Below this many pictures a GAN mostly repeats them."""
 
 _SIZES_PX = {"CPU": (64, 32), "GPU": (256, 128, 64, 32)}
-# Widths beside the picture; wider layers follow at each halving.
-_CHANNELS = {
-    "CPU": {32: 32, 64: 16},
-    "GPU": {32: 64, 64: 64, 128: 32, 256: 16},
-}
-# Pictures shown in a run at most: about 40 minutes on two cores, some hours on one GPU.
-_MOST_IMAGES = {"CPU": 768_000, "GPU": 6_400_000}
+# Pictures shown in a run on a CPU at most: at 64 px about 50 minutes of two cores in float32.
+_MOST_IMAGES_CPU = 320_000
 # Beyond this a small set is only learned by heart.
 _MOST_EPOCHS = 1_000
 _LEAST_STEPS = 1_000
@@ -43,24 +27,72 @@ _MOST_TOO_SMALL = 0.25
 _FACE_SHARE = 0.35
 
 
+def _rates(rate: str) -> dict[str, str]:
+    return {f"{network}_optimizer.rate": rate for network in ("generator", "discriminator")}
+
+
+_R3GAN = {
+    "model.architecture": "r3gan",
+    "model.blocks": 1,
+    "augment.kinds": ["colour", "translation", "cutout"],
+    "augment.strength": "0 to 0.3",
+}
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How pictures of a size are learned: `configs/cats64.yaml`, `cats128.yaml`, `cats256.yaml`.
+
+    Attributes:
+        settings: Keys of a config and their values.
+        images: Pictures shown in a run on a GPU at most.
+        batch: Pictures a step.
+    """
+
+    settings: Mapping[str, Any]
+    images: int
+    batch: int = 64
+
+
+# By the largest size they are for, px.
+_RECIPES = {
+    64: _Recipe({**_R3GAN, **_rates("1e-3 to 1e-4")}, 1_088_000),
+    128: _Recipe({**_R3GAN, **_rates("5e-4 to 5e-5"), "ema.half_life_images": 30_000}, 3_840_000),
+    256: _Recipe(
+        {
+            **_R3GAN,
+            **_rates("2e-4 to 5e-5"),
+            "model.blocks": 2,
+            "model.max_channels": 256,
+            "loss.r1_weight": "150 to 15",
+            "loss.r2_weight": "150 to 15",
+            "loss.penalty_every_steps": 1,
+            "ema.half_life_images": "0 to 50000",
+        },
+        6_400_000,
+        batch=32,
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Preset:
     """The settings that depend on pictures and machine.
 
     Attributes:
         size_px: Width and height of a picture.
-        base_channels: See `model.base_channels`.
         global_batch: Pictures a step.
         steps: Of the run.
         val_fraction: Share held out.
+        recipe: Further keys of a config and their values.
         too_small: Share of the pictures that are smaller than `size_px`.
     """
 
     size_px: int
-    base_channels: int
     global_batch: int
     steps: int
     val_fraction: float
+    recipe: Mapping[str, Any]
     too_small: float
 
 
@@ -84,20 +116,25 @@ def decide(survey: Survey, device: str, *, crop: str = "center", size_px: int = 
         )
     share = _FACE_SHARE if crop in ("face", "landmarks") else 1.0
     size = size_px or _size(survey, device, share)
-    batch = _batch(survey.count, size)
-    images = min(_MOST_IMAGES[device], survey.count * _MOST_EPOCHS)
+    recipe = _recipe(size)
+    batch = _batch(survey.count, recipe)
+    most_images = recipe.images if device == "GPU" else _MOST_IMAGES_CPU
+    images = min(most_images, survey.count * _MOST_EPOCHS)
+    # Few pictures are known by heart sooner.
+    strength = {"augment.strength": "0 to 0.5"} if survey.count < FEW_PICTURES else {}
     return Preset(
         size_px=size,
-        base_channels=_CHANNELS["GPU"].get(size, 16) if device == "GPU" else _cpu_channels(size),
         global_batch=batch,
         steps=max(_LEAST_STEPS, 100 * round(images / batch / 100)),
         val_fraction=0.05 if survey.count >= 200 else 0.0,
+        recipe={**recipe.settings, **strength},
         too_small=survey.share_below(size / share),
     )
 
 
-def _cpu_channels(size_px: int) -> int:
-    return _CHANNELS["CPU"].get(size_px, 16)
+def _recipe(size_px: int) -> _Recipe:
+    largest = max(_RECIPES)
+    return _RECIPES[next((size for size in _RECIPES if size >= size_px), largest)]
 
 
 def _size(survey: Survey, device: str, share: float) -> int:
@@ -115,149 +152,10 @@ def _size(survey: Survey, device: str, share: float) -> int:
     )
 
 
-def _batch(count: int, size_px: int) -> int:
+def _batch(count: int, recipe: _Recipe) -> int:
     if count < 100:
         return 16
-    return 32 if count < 400 or size_px >= 256 else 64
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A config for bare pictures, and what to say about it.
-
-    Attributes:
-        config: What will be trained.
-        path: Where the config is written, or was found.
-        lines: What a person is told, in order.
-        found: The config was there already, from an earlier start on these pictures.
-    """
-
-    config: Config
-    path: Path
-    lines: tuple[str, ...]
-    found: bool
-
-    def tell(self, *, dry_run: bool) -> None:
-        """Says what was chosen, and where all of it stands or would stand."""
-        for line in self.lines:
-            log.info("%s", line)
-        if not self.found:
-            log.info("all settings %s %s", "would be in" if dry_run else "are in", self.path)
-
-    def write(self) -> None:
-        """Writes the config, unless it was there; raises StorageError."""
-        if self.found:
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(_text(self.config, self.lines), encoding="utf-8")
-        except OSError as error:
-            raise StorageError(
-                f"the config cannot be written to {self.path}: {error.strerror or error}",
-                expected="a folder that can be written",
-                remedy="give another place: --run ADDRESS",
-            ) from error
-
-
-def plan(
-    pictures: str,
-    *,
-    run: str | None = None,
-    crop: str | None = None,
-    overrides: Sequence[str] = (),
-    device: str,
-) -> Plan:
-    """Looks at pictures and works out a config for them. Writes nothing.
-
-    Args:
-        pictures: A folder, a zip or tar file, or gs://bucket/prefix.
-        run: Address of the run folder; default `runs/NAME`.
-        crop: How pictures become square; default `center`.
-        overrides: `key=value` items; they hold against what is chosen.
-        device: `CPU` or `GPU`.
-
-    Raises:
-        ConfigError: An address, a key or a value is at fault, or the run's config is that
-            of other pictures.
-        DataError: There are no pictures.
-    """
-    survey = look(pictures)
-    address = storage.canonical(run or f"runs/{_name(survey.address)}")
-    path = _config_path(address)
-    if path.exists():
-        return _found(path, survey, address, crop, overrides)
-    chosen = Config().model_copy(update={"run": address})
-    asked = configs.from_text("", list(overrides)).dataset.size_px if overrides else 0
-    size = asked if any(item.startswith("dataset.size_px=") for item in overrides) else 0
-    preset = decide(survey, device, crop=crop or "center", size_px=size)
-    items = [*_items(preset, survey, address, crop or "center"), *overrides]
-    chosen = configs.override(chosen, items)
-    return Plan(chosen, path, tuple(_lines(survey, chosen, preset, device)), False)
-
-
-def _found(
-    path: Path, survey: Survey, address: str, crop: str | None, overrides: Sequence[str]
-) -> Plan:
-    config = configs.load(path, [*overrides, *([f"dataset.crop={crop}"] if crop else [])])
-    if config.dataset.source != survey.address or config.run != address:
-        raise ConfigError(
-            f"{path} is there already, for the pictures of {config.dataset.source or 'others'}",
-            expected=f"no such file, or the one that was chosen for {survey.address}",
-            remedy="give this run another address: --run runs/ANOTHER_NAME",
-        )
-    line = f"the settings chosen before for these {survey.count:,} pictures are used: {path}"
-    return Plan(config, path, (line,), True)
-
-
-def _name(address: str) -> str:
-    stem = PurePosixPath(address.rstrip("/")).name.split(".")[0].lower()
-    return re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-") or "pictures"
-
-
-def _config_path(address: str) -> Path:
-    if storage.is_bucket(address):
-        return Path("runs") / f"{_name(address)}.yaml"
-    return Path(address + ".yaml")
-
-
-def _items(preset: Preset, survey: Survey, address: str, crop: str) -> list[str]:
-    suffix = "" if crop == "center" else f"-{crop}"
-    name = f"datasets/{_name(survey.address)}-{preset.size_px}{suffix}"
-    every = min(500, max(100, 100 * round(preset.steps / 1000)))
-    values: dict[str, Any] = {
-        "dataset.address": storage.canonical(name),
-        "dataset.source": survey.address,
-        "dataset.size_px": preset.size_px,
-        "dataset.crop": crop,
-        "dataset.val_fraction": preset.val_fraction,
-        "model.base_channels": preset.base_channels,
-        "training.steps": preset.steps,
-        "training.global_batch": preset.global_batch,
-        "checkpoint.every_steps": every,
-        "samples.every_steps": every,
-    }
-    return [f"{key}={yaml.safe_dump(value, width=10**6)}" for key, value in values.items()]
-
-
-def _lines(survey: Survey, config: Config, preset: Preset, device: str) -> list[str]:
-    size, training = config.dataset.size_px, config.training
-    looked = "" if survey.looked_at == survey.count else f" ({survey.looked_at:,} looked at)"
-    lines = [
-        f"{survey.count:,} pictures in {survey.address}{looked}; the middle one measures "
-        f"{survey.median_px} px on its shorter side",
-        f"chosen for {'a GPU' if device == 'GPU' else 'the CPU'}: {size} px, crop "
-        f"{config.dataset.crop}, {config.model.base_channels} channels beside the picture, "
-        f"batch {training.global_batch}, {training.steps:,} steps "
-        f"({training.steps * training.global_batch:,} pictures shown)",
-    ]
-    if preset.too_small:
-        lines.append(
-            f"about {preset.too_small:.0%} of the pictures are too small for {size} px and "
-            "will be left out (a smaller size: dataset.size_px=32)"
-        )
-    if survey.count < FEW_PICTURES:
-        lines.append(expectation(survey.count))
-    return lines
+    return min(32, recipe.batch) if count < 400 else recipe.batch
 
 
 def expectation(count: int) -> str:
@@ -270,21 +168,4 @@ def expectation(count: int) -> str:
     return (
         f"expect variations: {count:,} pictures give pictures close to single ones of them; "
         "variety begins at about a thousand and grows with every thousand more"
-    )
-
-
-def _text(config: Config, lines: Sequence[str]) -> str:
-    """Returns the config as YAML: comments, then the keys that differ from their defaults."""
-    tree: dict[str, Any] = {}
-    for key, (_, value) in configs.differences(Config(), config).items():
-        *sections, last = key.split(".")
-        below = tree
-        for section in sections:
-            below = below.setdefault(section, {})
-        below[last] = value
-    comments = "".join(f"# {line}\n" for line in lines)
-    return (
-        f"# Written by catgan train --pictures.\n{comments}"
-        f"# Every key: catgan train --keys\n\n"
-        + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
     )

@@ -1,7 +1,7 @@
 """`catgan train`: a config, or nothing but pictures.
 
 Owns reading the command line. The choice of settings for bare pictures is
-`trainer.presets`, the table of a dry run `trainer.cli.dry_run`, training itself
+`trainer.cli.bare_pictures`, the table of a dry run `trainer.cli.dry_run`, training itself
 `trainer.launch.door`.
 """
 
@@ -114,11 +114,12 @@ def _train_pictures(
     begin(tensorflow=True)
     import tensorflow as tf
 
-    from trainer import presets, storage
+    from trainer import storage
+    from trainer.cli import bare_pictures
     from trainer.run_folder import RunFolder
 
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    plan = presets.plan(pictures, run=run, crop=crop, overrides=overrides, device=device)
+    plan = bare_pictures.plan(pictures, run=run, crop=crop, overrides=overrides, device=device)
     plan.tell(dry_run=dry_run)
     if dry_run:
         _dry_run(plan.config, as_json=as_json)
