@@ -22,12 +22,12 @@ def page(rows: list[dict]) -> Iterator[str]:
         "distances (KID's arithmetic) are × 1000, of EfficientNet-Lite0 and of the same with "
         "pictures reduced to 16 px first; both passed their [ladder](ladder.md). Of several seeds "
         "the median stands with least and largest. *real* is what as many training pictures get. "
-        "Compare within a table only: they are of different hours, and this machine is not always "
-        "as fast."
+        "Compare within a table only: they are of different hours and machines."
     )
     for size_px, mins, precision in sorted({_kind(row) for row in rows}):
         chosen = [row for row in rows if _kind(row) == (size_px, mins, precision)]
         yield f"## {size_px} px, {mins:g} minutes an arm, {precision}"
+        yield "\n\n".join(sorted({row["described"] for row in chosen}))
         yield table(chosen)
         yield from verdicts(chosen)
         yield pictures(chosen, prefix(size_px, mins, precision))

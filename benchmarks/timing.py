@@ -219,7 +219,12 @@ def publish(
     name: str, title: str, packages: Sequence[str], *parts: object, write: bool = False
 ) -> None:
     """Prints a page: title, machine and versions, parts; with `write` into `results/<name>.md`."""
-    text = "\n\n".join([f"# {title}", described(*packages), *map(str, parts)])
+    keep_page(name, title, described(*packages), *parts, write=write)
+
+
+def keep_page(name: str, title: str, *parts: object, write: bool) -> None:
+    """Prints a page whose parts say themselves where they were measured; `write` as `publish`."""
+    text = "\n\n".join([f"# {title}", *map(str, parts)])
     print(text)
     if write:
         RESULTS.mkdir(exist_ok=True)
