@@ -7,12 +7,13 @@
         --rate 118000 --seeds 3 --arms cats64,seed2018,seed2018-fixed,keras-ada
     python -m benchmarks.ablation --write
 
-A fifth of the pictures is held out. Each arm trains from nothing (`catgan train`,
-`training.max_mins`), then as many pictures as are held out are judged against those
-(`catgan evaluate`). Seeds are the outer loop, so that a slow hour falls on all arms. What is
-measured goes into `results/ablation.json` at once and is not measured again; `--write` makes the
-page of it. `--rate` of pictures a minute is measured first with the plain recipe, because
-schedules must know how many pictures there will be; arms whose step is longer have a `pace`.
+A fifth of the pictures is held out. The arms of a seed train from nothing (`catgan train`) and in
+turns, each alone on the machine for some seconds, so that its slow minutes fall on all of them;
+each has the same minutes in all, starting included. Then as many pictures as are held out are
+judged against those (`catgan evaluate`). What is measured goes into `results/ablation.json` after
+each seed and is not measured again; `--write` makes the page of it. `--rate` of pictures a minute
+is measured first with the plain recipe, because schedules must know how many pictures there will
+be; arms whose step is longer have a `pace`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -27,7 +29,9 @@ from PIL import Image
 from benchmarks import timing
 from benchmarks.ablation_arms import ARMS, BASE_CHANNELS, KERAS_ADA, SCREENED, Arm
 from benchmarks.processes import ROOT
+from benchmarks.turns import TURN_SECS, take_turns
 from trainer import config as configs
+from trainer.errors import InterruptedRun
 
 FOUND = timing.RESULTS / "ablation.json"
 GRIDS = timing.RESULTS / "ablation"
@@ -35,6 +39,8 @@ NETWORK = "efficientnet-lite0"
 FEATURES = (NETWORK, f"{NETWORK}@16px")
 _GRID = (12, 3)
 _ENDLESS_STEPS = 900_000_000
+# Arms that take turns with each other; each holds some gigabytes all the while.
+_TOGETHER = 6
 
 
 def main() -> None:
@@ -43,9 +49,11 @@ def main() -> None:
         work = Path(options.work or tempfile.mkdtemp(prefix="ablation-"))
         dataset = prepared(options.source, work, options.size)
         for seed in range(options.seeds):
-            for name in options.arms:
-                if not known(options, name, seed):
-                    keep(measured(ARMS[name], seed, dataset, work, options))
+            missing = [ARMS[name] for name in options.arms if not known(options, name, seed)]
+            for first in range(0, len(missing), _TOGETHER):
+                arms = missing[first : first + _TOGETHER]
+                for row in measured(arms, seed, dataset, work, options):
+                    keep(row)
     if options.write:
         from benchmarks.ablation_page import page
 
@@ -73,15 +81,12 @@ def rows() -> list[dict]:
 
 
 def known(options: argparse.Namespace, name: str, seed: int) -> bool:
-    want = {"arm": name, "seed": seed, "size_px": options.size, "mins": options.mins}
-    return any(
-        want.items() <= row.items() and precision_of(row) == options.precision for row in rows()
-    )
+    want = {"arm": name, "seed": seed, "turn_secs": TURN_SECS, **_kind(options)}
+    return any(want.items() <= row.items() for row in rows())
 
 
-def precision_of(row: dict) -> str:
-    """Of all networks of the row's table; older rows do not say it."""
-    return row.get("precision", "float32")
+def _kind(options: argparse.Namespace) -> dict:
+    return {"size_px": options.size, "mins": options.mins, "precision": options.precision}
 
 
 def keep(row: dict) -> None:
@@ -97,59 +102,67 @@ def prepared(source: str, work: Path, size_px: int) -> Path:
     return folder
 
 
-def measured(arm: Arm, seed: int, dataset: Path, work: Path, options: argparse.Namespace) -> dict:
-    """Trains one arm and judges it; the row of the table."""
-    name = f"{prefix(options.size, options.mins, options.precision)}-{arm.name}-{seed}"
+def measured(arms: list[Arm], seed: int, dataset: Path, work: Path, options) -> Iterator[dict]:
+    """Trains arms in turns, then judges them; yields their rows of the table."""
+    kind = prefix(options.size, options.mins, options.precision, TURN_SECS)
+    places = {arm.name: work / f"{kind}-{arm.name}-{seed}" for arm in arms}
+    logs = work / f"{kind}-{seed}-logs"
+    commands = {arm.name: command(arm, seed, dataset, places[arm.name], options) for arm in arms}
     with timing.Watch() as watch:
-        if arm.name == KERAS_ADA:
-            subject, images, ended = trained_rival(name, seed, dataset, work, options)
-        else:
-            subject, images, ended = trained(arm, name, seed, dataset, work, options)
-    row = {
-        "arm": arm.name, "seed": seed, "size_px": options.size, "mins": options.mins,
-        "precision": options.precision, "planned_per_min": options.rate * arm.pace,
-        "images_seen": images, "ended": ended, "others_cores": round(watch.during, 2),
-        "described": timing.described("tensorflow", "keras", "numpy"),
-    }  # fmt: skip
-    if subject is None:
-        return row
-    keep_grid(subject, work / f"{name}-drawn", name)
-    return {**row, **judged(subject, dataset)}
+        codes = take_turns(commands, 60 * options.mins, logs)
+    for arm in arms:
+        said = (logs / f"{arm.name}.log").read_text("utf-8").splitlines()
+        row = {
+            "arm": arm.name, "seed": seed, **_kind(options), "turn_secs": TURN_SECS,
+            "planned_per_min": options.rate * arm.pace,
+            "others_cores": round(watch.during, 2),
+            "described": timing.described("tensorflow", "keras", "numpy"),
+        }  # fmt: skip
+        if codes[arm.name] not in (0, InterruptedRun.exit_code):
+            yield {**row, "images_seen": 0, "ended": " ".join(said[-3:])[:300]}
+            continue
+        place = places[arm.name]
+        keep_grid(place, work / f"{place.name}-drawn", place.name)
+        seen = images_seen(arm, place, said)
+        yield {**row, "images_seen": seen, "ended": "stopped", **judged(place, dataset)}
 
 
-def prefix(size_px: int, mins: float, precision: str) -> str:
+def prefix(size_px: int, mins: float, precision: str, turn_secs: float) -> str:
     """What the names of a table's runs and grids begin with."""
     told = "" if precision == "float32" else f"-{precision}"
-    return f"{size_px}px-{mins:g}min{told}"
+    return f"{size_px}px-{mins:g}min{told}{'-turns' if turn_secs else ''}"
 
 
-def trained(arm: Arm, name: str, seed: int, dataset: Path, work: Path, options) -> tuple:
-    """Runs `catgan train` for the given minutes.
-
-    Returns:
-        Address of what to judge (None if nothing came of it), pictures seen, how it ended.
-    """
-    run = work / name
-    images = options.rate * arm.pace * options.mins
-    common = [
-        f"run={run}",
+def command(arm: Arm, seed: int, dataset: Path, place: Path, options) -> list[str]:
+    """The words of a training that goes on until it is interrupted."""
+    if arm.name == KERAS_ADA:
+        rival = ["benchmarks.ablation_keras_ada", dataset, place]
+        words = [*rival, "--seed", seed, "--precision", options.precision]
+        return [sys.executable, "-m", *map(str, words)]
+    settings = [
+        f"run={place}",
         f"seed={seed}",
         f"dataset.address={dataset}",
         f"dataset.size_px={options.size}",
         "dataset.val_fraction=0.2",
         f"model.base_channels={BASE_CHANNELS}",
         f"precision={options.precision}",
-        f"training.max_mins={options.mins}",
         f"training.steps={_ENDLESS_STEPS}",
         "checkpoint.every_steps=1000000",
         "samples.every_steps=1000000",
         "metrics.every_steps=100",
+        *arm.changes,
+        *schedules(arm, options.rate * arm.pace * options.mins),
     ]
-    words = [*common, *arm.changes, *schedules(arm, images)]
-    done = catgan("train", ROOT / "configs" / f"{arm.config}.yaml", *words, check=False)
-    if done.returncode:
-        return None, 0, done.stderr.strip().splitlines()[-1][:200]
-    return run, json.loads(catgan("inspect", run, "--json").stdout)["images_seen"], "stopped"
+    config = ROOT / "configs" / f"{arm.config}.yaml"
+    return [sys.executable, "-m", "trainer", "train", str(config), *settings]
+
+
+def images_seen(arm: Arm, place: Path, said: list[str]) -> int:
+    """Of a training that ended; `said` are the lines it wrote."""
+    if arm.name == KERAS_ADA:
+        return json.loads(next(line for line in said if line.startswith("{")))["images_seen"]
+    return json.loads(catgan("inspect", place, "--json").stdout)["images_seen"]
 
 
 def schedules(arm: Arm, images: float) -> list[str]:
@@ -159,16 +172,6 @@ def schedules(arm: Arm, images: float) -> list[str]:
     if found and not images:
         raise SystemExit("schedules need --rate: pictures a minute, as the plain recipe saw them")
     return [f"{key}={value} over {images:.0f}" for key, value in found.items()]
-
-
-def trained_rival(name: str, seed: int, dataset: Path, work: Path, options) -> tuple:
-    folder = work / name
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ablation_keras_ada", str(dataset), str(folder),
-         "--mins", str(options.mins), "--seed", str(seed), "--precision", options.precision],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return folder, json.loads(done.stdout.splitlines()[-1])["images_seen"], "stopped"
 
 
 def judged(subject: Path, dataset: Path) -> dict:
@@ -197,9 +200,9 @@ def keep_grid(subject: Path, folder: Path, name: str) -> None:
     sheet.save(GRIDS / f"{name}.webp", quality=85)
 
 
-def catgan(*words: object, check: bool = True) -> subprocess.CompletedProcess:
+def catgan(*words: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "trainer", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, check=check, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
 """A rival of `ablation.py`: the recipe of Keras' example of adaptive augmentation.
 
-    python -m benchmarks.ablation_keras_ada DATASET FOLDER --mins 8 --seed 0
+    python -m benchmarks.ablation_keras_ada DATASET FOLDER --seed 0
 
 Written anew from its description (keras.io/examples/generative/gan_ada, Béres 2021, as of January
 2025): constant width 128, batch norm without scale, dropout 0.4 before D's answer, default
 initialisation, sigmoid output, non-saturating loss over both halves together, both gradients from
 one pass, Adam 2e-4 with beta_1 0.5, batch 128, 64 normal latents, average 0.99 a step. Pictures
 are turned, moved and zoomed with a probability that integrates D's accuracy on real ones less
-0.85 over 1,000 steps. Trains for so many minutes, pictures in memory and the step traced, then
-writes PNG files of the averaged generator into FOLDER and prints the pictures seen.
+0.85 over 1,000 steps. Trains, pictures in memory and the step traced, until it is interrupted
+(SIGINT), then writes PNG files of the averaged generator into FOLDER and prints the pictures seen.
 """
 
 import argparse
 import json
 import math
-import time
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--mins", type=float, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--count", type=int, default=1000, help="pictures to write")
     options = parser.parse_args()
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     tf = import_tensorflow()
     import keras
 
@@ -46,7 +48,7 @@ def main() -> None:
     keras.utils.set_random_seed(options.seed)
     pictures = training_pictures(options.dataset)
     rival = Rival(tf, keras, pictures.shape[1])
-    images = rival.train(pictures, options.mins * 60, options.seed)
+    images = rival.train(pictures, interrupted, options.seed)
     options.folder.mkdir(parents=True, exist_ok=True)
     for number, picture in enumerate(rival.pictures(options.count)):
         Image.fromarray(picture).save(options.folder / f"{number:05d}.png")
@@ -112,8 +114,8 @@ class Rival:
         down.add(layers.Dense(1, dtype="float32"))
         return down
 
-    def train(self, pictures: np.ndarray, secs: float, seed: int) -> int:
-        """Trains until the time is over, tracing included; returns the pictures seen."""
+    def train(self, pictures: np.ndarray, interrupted: threading.Event, seed: int) -> int:
+        """Trains until it is interrupted; returns the pictures seen."""
         tf = self._tf
         step = tf.function(self._step)
         batches = (
@@ -124,11 +126,11 @@ class Rival:
             .map(lambda batch: tf.cast(batch, tf.float32) / 255.0)
             .prefetch(2)
         )
-        began, images = time.monotonic(), 0
+        images = 0
         for batch in batches:
             step(batch)
             images += BATCH
-            if time.monotonic() - began >= secs:
+            if interrupted.is_set():
                 break
         return images
 

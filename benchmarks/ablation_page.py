@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator
 
 from benchmarks import timing
-from benchmarks.ablation import precision_of, prefix
+from benchmarks.ablation import prefix
 from benchmarks.ablation_arms import ARMS, QUICK, SHIPPED
 
 _NOISY_CORES = timing.QUIET_DURING
@@ -24,17 +24,19 @@ def page(rows: list[dict]) -> Iterator[str]:
         "the median stands with least and largest. *real* is what as many training pictures get. "
         "Compare within a table only: they are of different hours and machines."
     )
-    for size_px, mins, precision in sorted({_kind(row) for row in rows}):
-        chosen = [row for row in rows if _kind(row) == (size_px, mins, precision)]
-        yield f"## {size_px} px, {mins:g} minutes an arm, {precision}"
+    for kind in sorted({_kind(row) for row in rows}):
+        chosen = [row for row in rows if _kind(row) == kind]
+        size_px, mins, precision, turn_secs = kind
+        turns = f", in turns of {turn_secs:g} s" if turn_secs else ""
+        yield f"## {size_px} px, {mins:g} minutes an arm, {precision}{turns}"
         yield "\n\n".join(sorted({row["described"] for row in chosen}))
         yield table(chosen)
         yield from verdicts(chosen)
-        yield pictures(chosen, prefix(size_px, mins, precision))
+        yield pictures(chosen, prefix(*kind))
 
 
-def _kind(row: dict) -> tuple[int, float, str]:
-    return row["size_px"], row["mins"], precision_of(row)
+def _kind(row: dict) -> tuple[int, float, str, float]:
+    return row["size_px"], row["mins"], row["precision"], row["turn_secs"]
 
 
 def table(rows: list[dict]) -> str:
