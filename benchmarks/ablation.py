@@ -11,7 +11,7 @@ A fifth of the pictures is held out. The arms of a seed train from nothing (`cat
 turns, each alone on the machine for some seconds, so that its slow minutes fall on all of them;
 each has the same minutes in all, starting included. Then as many pictures as are held out are
 judged against those (`catgan evaluate`). What is measured goes into `results/ablation.json` after
-each seed and is not measured again; `--write` makes the page of it. `--rate` of pictures a minute
+each round and is not measured again; `--write` makes the page of it. `--rate` of pictures a minute
 is measured first with the plain recipe, because schedules must know how many pictures there will
 be; arms whose step is longer have a `pace`.
 """
@@ -40,7 +40,7 @@ FEATURES = (NETWORK, f"{NETWORK}@16px")
 _GRID = (12, 3)
 _ENDLESS_STEPS = 900_000_000
 # Arms that take turns with each other; each holds some gigabytes all the while.
-_TOGETHER = 6
+_TOGETHER = 4
 
 
 def main() -> None:

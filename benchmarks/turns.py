@@ -13,8 +13,7 @@ from pathlib import Path
 
 from benchmarks.processes import ROOT
 
-# Long beside what it takes to fill the caches again, short beside the minutes of a slow machine
-# and beside the minute after which a run counts as left by its process.
+# Long beside what it takes to fill the caches again, short beside the minutes of a slow machine.
 TURN_SECS = 15.0
 _END_SECS = 900
 
