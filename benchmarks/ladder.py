@@ -6,8 +6,10 @@
 For each size, real training pictures are damaged in steps: blur, noise, checkerboard, less
 contrast, fewer modes, strangers mixed in. Their kernel distance to held-out pictures is taken.
 A network passes at a size if in every family each rung is farther than the one before, the
-first farther than undamaged training pictures are. Precision and recall of the rungs stand beside
-them, to read those of a generator by. `--write` also stores the figures of the
+first farther than undamaged training pictures are, by more than twice the standard error of the
+difference (a jackknife over blocks of pictures, the same for both rungs: they are mostly the same
+pictures, so this error is smaller than that of a distance). Precision and recall of the rungs
+stand beside them, to read those of a generator by. `--write` also stores the figures of the
 networks that come with the program (`trainer/evaluation/ladders.json`), which `catgan evaluate`
 prints as a scale; a network is taken unasked only where it passed.
 """
@@ -17,18 +19,22 @@ import itertools
 import json
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import timing
 from benchmarks.command import catgan
-from benchmarks.ladder_damage import Rung, rungs
+from benchmarks.ladder_damage import rungs
 from benchmarks.processes import ROOT
 from trainer.quiet import import_tensorflow
 
 SCALES = ROOT / "trainer" / "evaluation" / "ladders.json"
-_HEADER = ["kernel distance × 1000"]
+_HEADER = ["kernel distance × 1000, and above the rung before"]
+_BLOCKS = 10
+# A rung must be farther than the one before by so many standard errors of the difference.
+_SURE_ERRORS = 2.0
 # Of a climb, in the file that comes with the program.
 _KEPT = ("passed", "wrong", "weights_sha256", "rungs")
 
@@ -85,7 +91,7 @@ def climbed(name: str, folder: str, count: int) -> dict:
     from trainer.data.stream import open_dataset
     from trainer.evaluation import networks
     from trainer.evaluation.real import RealFeatures
-    from trainer.scores import kernel_distance_with_error, precision_recall
+    from trainer.scores import precision_recall
 
     dataset = open_dataset(folder, cache_mib=1, memory_mib=0, cache_dir="")
     network = networks.find(name)
@@ -94,54 +100,90 @@ def climbed(name: str, folder: str, count: int) -> dict:
     train = RealFeatures(dataset, "train", network)
     pool = dataset.pictures("train", train.numbers(train.count))
 
-    found, shares = [], []
+    found, growths, shares = [], [], []
 
-    def step(told: str, pictures: np.ndarray) -> None:
+    def step(told: str, pictures: np.ndarray, before: Distance | None) -> Distance:
         features = network.features(pictures)
-        found.append([told, *kernel_distance_with_error(features, real)])
+        distance = Distance.of(features, real)
+        found.append([told, distance.value, distance.error])
+        growths.append(distance.above(before) if before else (0.0, 0.0))
         shares.append(precision_recall(real[:count], features))
-        print(name, *found[-1], *shares[-1], file=sys.stderr, flush=True)
+        print(name, *found[-1], *growths[-1], *shares[-1], file=sys.stderr, flush=True)
+        return distance
 
-    step("undamaged", pool[:count])
-    for rung in rungs():
-        step(rung.told, rung.apply(pool, count, np.random.default_rng(0)))
-    wrong = falls(found)
-    return {"passed": not wrong, "wrong": wrong, "weights_sha256": network.weights_sha256,
-            "rungs": found, "precision_recall": shares}  # fmt: skip
-
-
-def falls(found: list) -> list[str]:
-    """Names the rungs that are no farther than the one before."""
-    undamaged, distances = found[0][1], dict(zip(map(_key, rungs()), found[1:], strict=True))
-    wrong = []
+    undamaged = step("undamaged", pool[:count], None)
     for _, family in itertools.groupby(rungs(), key=lambda rung: rung.family):
         last = undamaged
         for rung in family:
-            told, distance, _ = distances[_key(rung)]
-            if distance <= last:
-                wrong.append(told)
-            last = distance
-    return wrong
+            last = step(rung.told, rung.apply(pool, count, np.random.default_rng(0)), last)
+    steps = zip(found[1:], growths[1:], strict=True)
+    wrong = [told for (told, *_), growth in steps if not is_sure(*growth)]
+    return {"passed": not wrong, "wrong": wrong, "weights_sha256": network.weights_sha256,
+            "rungs": found, "growths": growths, "precision_recall": shares}  # fmt: skip
+
+
+def is_sure(growth: float, error: float) -> bool:
+    """Whether a rung is farther than the one before, and not by chance."""
+    return growth > _SURE_ERRORS * error
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A kernel distance, and what it is without one block of pictures of either side.
+
+    Attributes:
+        value: Of all.
+        without: `[blocks]`.
+    """
+
+    value: float
+    without: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray, real: np.ndarray) -> "Distance":
+        """Of rows `[n, d]` and `[m, d]`."""
+        from trainer.scores import kernel_distance
+
+        cuts = (np.array_split(np.arange(len(rows)), _BLOCKS) for rows in (features, real))
+        without = [
+            kernel_distance(np.delete(features, ours, 0), np.delete(real, theirs, 0))
+            for ours, theirs in zip(*cuts, strict=True)
+        ]
+        return cls(kernel_distance(features, real), np.array(without))
+
+    @property
+    def error(self) -> float:
+        """Its standard error by the jackknife."""
+        return _jackknife(self.without)
+
+    def above(self, other: "Distance") -> tuple[float, float]:
+        """How much farther than another, and the error of that; blocks are paired."""
+        return self.value - other.value, _jackknife(self.without - other.without)
+
+
+def _jackknife(without: np.ndarray) -> float:
+    spread = np.sum(np.square(without - without.mean()))
+    return float(np.sqrt((len(without) - 1) / len(without) * spread))
 
 
 def verdict(climb: dict) -> str:
     return "**passed**" if climb["passed"] else f"**failed** at {'; '.join(climb['wrong'])}"
 
 
-def _key(rung: Rung) -> tuple[str, str]:
-    return rung.family, rung.told
-
-
 def section(size_px: int, found: dict, count: int) -> str:
     rows = []
     for place, name in enumerate(rung[0] for rung in next(iter(found.values()))["rungs"]):
-        cells = [climb["rungs"][place] for climb in found.values()]
-        rows.append(
-            [name, *(f"{1e3 * value:.2f} ± {1e3 * error:.2f}" for _, value, error in cells)]
-        )
+        rows.append([name, *(_cell(climb, place) for climb in found.values())])
     verdicts = [f"{name}: {verdict(climb)}" for name, climb in found.items()]
     tables = timing.table([*_HEADER, *found], rows), shares_table(found)
     return "\n\n".join([f"## {size_px} px, {count} pictures a rung", *tables, *verdicts])
+
+
+def _cell(climb: dict, place: int) -> str:
+    _, value, error = climb["rungs"][place]
+    growth, its_error = climb["growths"][place]
+    told = f"{1e3 * value:.2f} ± {1e3 * error:.2f}"
+    return f"{told}, {1e3 * growth:+.2f} ± {1e3 * its_error:.2f}" if place else told
 
 
 def shares_table(found: dict) -> str:

@@ -96,7 +96,8 @@ def fewer_modes(kept: int, pool: np.ndarray, count: int, random: np.random.Gener
     _, labels, _ = cv2.kmeans(rows, CLUSTERS, None, criteria, 5, cv2.KMEANS_PP_CENTERS)
     largest = np.argsort(-np.bincount(labels[:, 0], minlength=CLUSTERS))[:kept]
     places = np.flatnonzero(np.isin(labels[:, 0], largest))
-    return pool[random.choice(places, count, replace=len(places) < count)]
+    # Without repeats, which an unbiased distance would take for a fault: fewer, if need be.
+    return pool[random.permutation(places)[:count]]
 
 
 def with_strangers(

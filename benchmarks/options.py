@@ -54,12 +54,21 @@ class Piece:
 PIECES = (
     Piece(PLAIN),
     Piece("R1", most=1.10, penalties=("loss.r2_weight=0",)),
+    Piece("R2", penalties=("loss.r1_weight=0",)),
     Piece("R1 and R2 (as shipped)", penalties=()),
     Piece("gradient penalty", ("loss.gradient_penalty_weight=10",)),
     Piece(
         "colour, translation, cutout", ("augment.kinds=[colour, translation, cutout]",), most=1.05
     ),
     Piece("geometric", ("augment.kinds=[geometric]",), most=1.20),
+    Piece(
+        "hinge; colour, translation, cutout, adaptive",
+        (
+            "loss.name=hinge",
+            "augment.kinds=[colour, translation, cutout]",
+            "augment.strength=adaptive",
+        ),
+    ),
     Piece(
         "schedules of rates and half-life",
         (
@@ -72,7 +81,11 @@ PIECES = (
     Piece("spectral norm", ("model.spectral_norm=true",)),
     Piece("low-pass doubling", ("model.upsampling=low_pass",)),
     Piece("hinge", ("loss.name=hinge",)),
+    Piece("non-saturating", ("loss.name=non_saturating",)),
+    Piece("least squares", ("loss.name=least_squares",)),
     Piece("relativistic average", ("loss.name=relativistic_average",)),
+    Piece("two updates of D", ("training.discriminator_updates=2",)),
+    Piece("both updates from one pass", ("training.update=simultaneous",)),
     Piece(NO_AVERAGE, most=1.02),
 )
 BOUNDED = tuple(piece for piece in PIECES if piece.label == PLAIN or piece.most)

@@ -1,16 +1,24 @@
-"""Signs that a run goes wrong: each by hand, each provoked for real, none in the shipped config."""
+"""Signs that a run goes wrong: each by hand, each provoked, none in the shipped config."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.callbacks import tiny_run
+from tests.callbacks.test_evaluating import found
 from trainer import config as configs
 from trainer import health
-from trainer.callbacks.health_watch import loss_of_a_guess
+from trainer.callbacks.health_watch import HealthWatch, kernel_rms, loss_of_a_guess
 from trainer.data.drawn import draw_cat
+from trainer.gan.build import build_gan
+from trainer.gan.losses import build_loss
+from trainer.launch import door
+from trainer.run_folder import read_metrics
 
+SMOOTH = ["loss.name=non_saturating", "loss.label_smoothing=0.1"]
 SIGNS = ("D's loss is", "the weights of", "the pictures of the fixed latents", "the distance is")
 
 
@@ -29,20 +37,58 @@ def test_a_discriminator_that_wins():
     [
         ("non_saturating", 2 * np.log(2)),
         ("hinge", 2.0),
-        ("least_squares", 0.5),
+        ("least_squares", 0.25),
         ("wasserstein", 0.0),
         ("relativistic_average", 2.0),
         ("relativistic_pairing", np.log(2)),
     ],
 )
 def test_the_loss_of_a_guess(loss, guess):
-    assert loss_of_a_guess(configs.from_text("", [f"loss.name={loss}"])) == pytest.approx(guess)
+    config = configs.from_text("", [f"loss.name={loss}"])
+    assert loss_of_a_guess(build_loss(config.loss)) == pytest.approx(guess)
+
+
+def test_of_a_relative_loss_the_margin_is_judged(tmp_path, caplog):
+    """A few pairs the wrong way round hold the loss up, D having won of all others."""
+    watch = HealthWatch(tiny_run.tiny_config(tmp_path), lambda count: None)
+    for margin in [1.0] * health.WINDOW + [4.0] * health.WINDOW:
+        watch.row({"d_loss": 0.3, "d_real_logit": margin - 9.0, "d_fake_logit": -9.0})
+    assert [text[: len(SIGNS[0])] for text in told_by(caplog.records)] == [SIGNS[0]]
+
+
+def test_the_least_loss_with_smooth_labels_is_that_of_the_best_logit():
+    """D's loss is judged above it: 10 % of a guess's whole loss could never be reached."""
+    loss = build_loss(configs.from_text("", SMOOTH).loss)
+    logits = tf.reshape(tf.linspace(tf.constant(-9.0, tf.float64), 9.0, 100_001), [-1, 1])
+    real, _ = loss.discriminator(logits, logits, lambda rows: rows)
+    assert loss.least == pytest.approx(float(tf.reduce_min(real)), abs=1e-8)
+    assert build_loss(configs.from_text("", SMOOTH[:1]).loss).least == 0
+
+
+def test_a_discriminator_that_wins_with_smooth_labels(tmp_path, caplog):
+    """Sure of every picture, as far as its labels let it be."""
+    config = tiny_run.tiny_config(tmp_path, *SMOOTH)
+    watch, least = HealthWatch(config, lambda count: None), build_loss(config.loss).least
+    for d_loss in [least + 0.2] * health.WINDOW + [least + 0.05] * health.WINDOW:
+        watch.row({"d_loss": d_loss, "d_real_logit": 2.2, "d_fake_logit": -9.0})
+    assert [text[: len(SIGNS[0])] for text in told_by(caplog.records)] == [SIGNS[0]]
 
 
 def test_weights_that_explode():
     assert health.exploding({"a": 0.3, "b": 9.9}) is None
     found = health.exploding({"a": 0.3, "b": 12.0, "c": float("nan")})
     assert "2 layers" in found.saw
+
+
+def test_kernels_that_are_divided_by_their_size_are_not_judged(tmp_path):
+    gans = [
+        build_gan(tiny_run.tiny_config(tmp_path, f"model.spectral_norm={value}"))
+        for value in ("false", "true")
+    ]
+    all_layers, fewer = (kernel_rms(gan).keys() for gan in gans)
+    judged = {layer.name for layer in gans[0].discriminator.layers} & all_layers
+    assert judged
+    assert fewer == all_layers - judged
 
 
 def test_the_spread_is_the_mean_distance_of_pairs():
@@ -98,8 +144,6 @@ def test_a_much_quicker_discriminator_is_told(tmp_path, caplog):
 
 
 def test_large_weights_are_told_and_stand_in_the_rows(tmp_path, caplog):
-    from trainer.run_folder import read_metrics
-
     keys = ["generator_optimizer.rate=5", "discriminator_optimizer.rate=1e-4"]
     run = tiny_run.train(tmp_path, *keys)
     told = [text for text in told_by(caplog.records) if text.startswith(SIGNS[1])]
@@ -109,8 +153,6 @@ def test_large_weights_are_told_and_stand_in_the_rows(tmp_path, caplog):
 
 def test_one_repeated_picture_is_told(tmp_path, caplog):
     """A run that seems to have seen enough, whose pictures are all one."""
-    from trainer.callbacks.health_watch import HealthWatch
-
     cats = np.stack([draw_cat(number, 0, 32)[0] for number in range(16)])
     config = tiny_run.tiny_config(tmp_path)
     watch = HealthWatch(config, lambda count: cats[:count])
@@ -121,6 +163,30 @@ def test_one_repeated_picture_is_told(tmp_path, caplog):
     assert told_by(caplog.records)[0].startswith(SIGNS[2])
 
 
-def test_a_healthy_run_is_told_nothing(tmp_path, caplog):
-    tiny_run.train(tmp_path)
+def test_a_distance_that_grows_is_told(tmp_path, caplog):
+    """Of measurements alike: one with another network is no step of the curve."""
+    watch = HealthWatch(tiny_run.tiny_config(tmp_path), lambda count: None)
+    curve = [(10, found(0.1)), (20, found(0.9, "other")), (30, found(0.2)), (40, found(0.21))]
+    for length in range(1, len(curve) + 1):
+        watch.measured([{"step": step, **one} for step, one in curve[:length]])
+        assert len(told_by(caplog.records)) == (length == len(curve))
+    assert told_by(caplog.records)[0].startswith(SIGNS[3])
+
+
+def test_a_short_run_is_told_nothing(tmp_path, caplog):
+    """With rows enough to be judged by."""
+    run = tiny_run.train(tmp_path, "metrics.every_steps=1")
+    assert len(read_metrics(run.folder)) > health.WINDOW
+    assert not [text for text in told_by(caplog.records) if text.startswith(SIGNS)]
+
+
+@pytest.mark.slow
+def test_the_shipped_run_is_told_nothing(tmp_path, caplog):
+    """To its end: all its grids are judged, and ten times as many rows as are looked at."""
+    shipped = Path(__file__).parents[1] / "configs" / "debug.yaml"
+    places = [f"run={tmp_path / 'run'}", f"dataset.address={tmp_path / 'data'}"]
+    config = configs.load(shipped, places)
+    assert config.training.images > health.COLLAPSE_AFTER_IMAGES
+    door.train(config)
+    assert len(read_metrics(tiny_run.run_folder(tmp_path))) > 10 * health.WINDOW
     assert not [text for text in told_by(caplog.records) if text.startswith(SIGNS)]

@@ -1,4 +1,8 @@
-"""Every pair of choices that two workers may train, on uneven shares: the run of one (C4)."""
+"""Every pair of choices that two workers may train, on uneven shares: the run of one (C4).
+
+In double precision, where equality can be told; half precision on two workers is
+`test_distribution`'s.
+"""
 
 import pytest
 

@@ -227,6 +227,11 @@ def test_nearest_in_blocks_is_that_of_all_and_a_copy_is_at_no_distance(monkeypat
             "held-out distances has the shape [99, 1]\n  expected: [n, d] with at least 100 rows",
         ),
         (
+            lambda: scores.memorised_share(np.ones(99), np.concatenate([np.zeros(9), np.ones(99)])),
+            "held-out distances without copies of training pictures has the shape [99, 1]",
+        ),
+        (lambda: scores.memorised_share(np.ones(9), np.zeros(200)), "the shape [0, 1]"),
+        (
             lambda: scores.memorised_share(np.array([np.nan]), np.ones(100)),
             "distances: values are not finite",
         ),

@@ -53,8 +53,9 @@ def discriminator_wins(d_losses: Sequence[float], guess: float, margin: float) -
     """Looks at D's loss over some rows.
 
     Args:
-        d_losses: Of the last rows.
-        guess: D's loss where it answers 0 to everything; not above 0: this loss has none.
+        d_losses: Of the last rows, above the least that this loss can be; of a relative loss what
+            it is at each row's margin.
+        guess: The same where D answers alike to everything; not above 0: this loss has none.
         margin: Mean logit of real pictures less that of generated ones, for the message.
     """
     if guess <= 0 or len(d_losses) < WINDOW:

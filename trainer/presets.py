@@ -67,7 +67,7 @@ _RECIPES = {
             "loss.r1_weight": "150 to 15",
             "loss.r2_weight": "150 to 15",
             "loss.penalty_every_steps": 1,
-            "ema.half_life_images": "0 to 50000",
+            "ema.half_life_images": "0 to 160000",
         },
         6_400_000,
         batch=32,

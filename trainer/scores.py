@@ -18,6 +18,8 @@ from trainer.errors import ConfigError, DataError
 
 # Rows of one block: 1,024 by 50,000 distances are 400 MB.
 _BLOCK_ROWS = 1024
+# Nearer than this share of the usual distance is a copy: the network rounds a little.
+_COPY_SHARE = 1e-4
 
 
 class FeatureStatistics:
@@ -215,14 +217,18 @@ def memorised_share(distances: np.ndarray, usual: np.ndarray, percentile: float 
 
     Args:
         distances: `[n]` of fake rows to their nearest training rows, see `nearest`.
-        usual: `[m]`, the same of real pictures that were not trained on.
+        usual: `[m]`, the same of real pictures that were not trained on; copies of training
+            pictures among them are left out.
         percentile: Of `usual`; about this share, in percent, is found where nothing was
             memorised. Takes 100 / percentile of them: with fewer it lies between the smallest two.
     """
     if not 0.0 < percentile <= 100.0:
         raise _out_of_range(f"percentile is {percentile}", "above 0, at most 100")
     _checked("distances", distances[:, None], 1)
-    _checked("held-out distances", usual[:, None], math.ceil(100.0 / percentile))
+    least = math.ceil(100.0 / percentile)
+    _checked("held-out distances", usual[:, None], least)
+    usual = usual[usual > _COPY_SHARE * np.median(usual)]
+    _checked("held-out distances without copies of training pictures", usual[:, None], least)
     return float(np.mean(distances < np.percentile(usual, percentile)))
 
 

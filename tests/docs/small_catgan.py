@@ -1,11 +1,9 @@
 """`catgan` as a reader calls it, but every training is a few steps of small networks.
 
-Adds overrides to commands that train, and pictures to configs that name none; nothing else is
-changed.
+Adds overrides to commands that train; nothing else is changed.
 """
 
 import sys
-from pathlib import Path
 
 from trainer.cli import main
 
@@ -16,8 +14,6 @@ SMALL = (
     "training.steps=8",
     "checkpoint.every_steps=4",
     "samples.every_steps=4",
-    # Enough to judge by.
-    "dataset.val_fraction=0.45",
 )
 
 
@@ -31,9 +27,6 @@ def smaller(words: list[str]) -> list[str]:
         words = [*words, "training.steps=9"]
     if "--pictures" in words:
         return [*words, *SMALL]
-    told = " ".join(words)
-    if "dataset.source=" not in told and "dataset.address=" not in told:
-        words = [*words, f"dataset.source={Path.home() / 'Pictures' / 'cats'}"]
     if "configs/debug.yaml" in words:
         words = [word for word in words if not word.startswith("dataset.source=")]
         words.append("dataset.source=drawn:240")

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.callbacks import tiny_run
+from tests.data.small_sets import write_set
 from trainer import scores
 from trainer.errors import CheckpointError, ConfigError, DataError
 from trainer.evaluation.evaluate import EvaluateOptions, evaluate
@@ -93,9 +94,9 @@ def test_against_training_pictures_the_held_out_ones_are_the_baseline(judged, sh
     small = judged(shared_set, "kid", split="train", count=140)
     assert small.results[0].figures["kernel_distance"].baseline is not None
     # There are only 140 held-out pictures: no baseline of 200.
-    assert judged(shared_set, "kid", split="train", count=200).results[0].figures[
-        "kernel_distance"
-    ].baseline is None  # fmt: skip
+    (result,) = judged(shared_set, "kid", split="train", count=200).results
+    assert result.figures["kernel_distance"].baseline is None
+    assert result.left_out["real pictures"] == "the other split has 140; needs 200"
 
 
 def test_metrics_that_nobody_asked_for_are_left_out_with_the_reason(judged, shared_set):
@@ -104,6 +105,44 @@ def test_metrics_that_nobody_asked_for_are_left_out_with_the_reason(judged, shar
     (result,) = judged(shared_set, count=60).results
     assert set(result.left_out) == {"kid", "pr", "dc"}
     assert "100 or more" in result.left_out["kid"]
+
+
+@pytest.mark.parametrize("held_out", [0, 20])
+def test_a_set_that_holds_out_next_to_nothing_is_refused(held_out, network_file, cats, tmp_path):
+    """As that of few pictures is, unasked."""
+    write_set(tmp_path / "set", cats[:120], validation=held_out)
+    with pytest.raises(DataError, match=f"kid of {held_out} pictures") as caught:
+        evaluate(str(tmp_path / "set"), str(tmp_path / "set"), EvaluateOptions((), (network_file,)))
+    assert "train again" in caught.value.remedy
+
+
+def test_copies_among_the_held_out_hide_no_memory(network_file, cats, tmp_path):
+    """Of 140 held-out pictures three are training pictures, too: the first percentile is zero."""
+    held_out = np.concatenate([cats[:3], cats[260:397]])
+    write_set(tmp_path / "set", np.concatenate([cats[:260], held_out]), validation=140)
+    copies = save(tmp_path / "copies", cats[100:220])
+    wish = EvaluateOptions(("nearest",), (network_file,))
+    found = evaluate(str(copies), str(tmp_path / "set"), wish)
+    assert value(found, "memorised_share") == 1.0
+
+
+def test_too_many_copies_leave_the_share_out(network_file, cats, tmp_path):
+    write_set(tmp_path / "set", np.concatenate([cats[:260], cats[:100]]), validation=100)
+    wish = EvaluateOptions((), (network_file,))
+    (result,) = evaluate(str(tmp_path / "set"), str(tmp_path / "set"), wish).results
+    assert set(result.left_out) == {"nearest"}
+    assert "kernel_distance" in result.figures
+
+
+def test_pictures_that_the_run_did_not_see_as_held_out_are_told(judged, tmp_path, caplog):
+    """Its own set was judged against without a word."""
+    tiny_run.train(tmp_path)
+    judged(tmp_path / "run", "kid")
+    assert "every figure is too good" in caplog.text
+    caplog.clear()
+    with pytest.raises(DataError, match="kid of 0 pictures"):
+        evaluate(str(tmp_path / "run"), str(tmp_path / "data"), EvaluateOptions(("kid",)))
+    assert "every figure" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,37 @@ def test_a_sequential_file_is_a_network_too(tmp_path):
     np.testing.assert_allclose(network.features(given), model(scaled), rtol=1e-4, atol=1e-4)
 
 
+def test_a_map_is_pooled_whatever_was_pooled_inside(tmp_path):
+    """Squeeze and excitation in the last block, as EfficientNet without its top has it."""
+    pictures = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(6, 8, 8)(pictures)
+    gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = keras.layers.Conv2D(6, 1, activation="sigmoid")(gate)
+    out = keras.layers.Conv2D(9, 1)(keras.layers.Multiply()([x, gate]))
+    model = keras.Model(pictures, out)
+    model.save(tmp_path / "squeezed.keras")
+    network, given = networks.find(str(tmp_path / "squeezed.keras")), noise(3)
+    expected = np.mean(model(given.astype(np.float32) / 127.5 - 1.0), axis=(1, 2))
+    np.testing.assert_allclose(network.features(given), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_products_are_whole_while_features_are_measured(network_file, monkeypatch):
+    """And as before afterwards."""
+    asked, experimental = [], tf.config.experimental
+    network = networks.find(network_file)
+    prepared = networks.FeatureNetwork._prepared
+
+    def noted(self, pictures):
+        asked.append(experimental.tensor_float_32_execution_enabled())
+        return prepared(self, pictures)
+
+    monkeypatch.setattr(networks.FeatureNetwork, "_prepared", noted)
+    before = experimental.tensor_float_32_execution_enabled()
+    network.features(noise(2))
+    assert asked == [False]
+    assert before is experimental.tensor_float_32_execution_enabled() is True
+
+
 def test_an_older_file_without_pooling_and_with_its_own_scaling(tmp_path):
     pictures = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(pictures)

@@ -65,3 +65,6 @@ def test_auto_takes_what_passed(ladders, monkeypatch):
     assert networks.expanded(("auto",), 64) == ("net",)
     # At none: the network whole; its verdict stands beside the figure.
     assert networks.expanded(("auto", "x.keras"), 32) == ("net", "x.keras")
+    # One that is here and has climbed nothing stands behind one that has passed.
+    monkeypatch.setattr(inception, "here", lambda: True)
+    assert networks.expanded(("auto",), 64) == ("net",)

@@ -61,6 +61,21 @@ def test_the_next_step_uses_it_and_a_checkpoint_holds_it(small, pictures, train)
         np.testing.assert_array_equal(again.state()[name], array, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("loss", "undecided"), [("hinge", 0.0), ("non_saturating", 0.0), ("least_squares", 0.5)]
+)
+def test_signs_are_those_of_logits_less_what_a_guess_is(small, pictures, train, loss, undecided):
+    """Least squares wants 1 of real and 0 of generated pictures: half of that tells nothing."""
+    gan = build_gan(small(*ADAPTIVE, f"loss.name={loss}"))
+    *_, last = gan.discriminator.layers
+    last.kernel.assign(np.zeros(last.kernel.shape))
+    for logit, sign in ((undecided - 0.1, -1), (undecided, 0), (undecided + 0.1, 1)):
+        last.bias.assign([logit])
+        gan.discriminator_optimizer.learning_rate = 0.0
+        figures = train(gan, pictures[:1])
+        assert figures["d_real_sign"] == sign
+
+
 @pytest.mark.parametrize("loss", ["wasserstein", "relativistic_average", "relativistic_pairing"])
 def test_losses_without_a_zero_are_refused(loss):
     with pytest.raises(ConfigError, match="no zero") as refused:

@@ -168,6 +168,38 @@ def test_a_non_finite_float16_gradient_changes_nothing_but_the_scale(small, pict
     assert gan.discriminator_optimizer.iterations == 1
 
 
+def test_a_penalty_that_overflows_float16_leaves_a_state_that_may_be_kept(small, pictures, train):
+    """The update is skipped, the scale halved, and the last finite penalty stands for it."""
+    gan = build_gan(small("precision=float16"))
+    gan.d_scale.value.assign(2.0**24)
+    before = arrays(gan, "discriminator/")
+    figures = train(gan, pictures[:1])
+    assert gan.d_scale.value.numpy() == 2.0**23
+    for name, array in arrays(gan, "discriminator/").items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert gan.is_finite
+    assert figures["r1_penalty"] == 0
+
+
+def test_a_run_goes_on_with_another_precision_and_other_penalties(small, pictures, train):
+    """A loss scale begins where there was none; a penalty's last value is new, or is forgotten."""
+    plain = build_gan(small())
+    figures = train(plain, pictures[:1])
+    half = build_gan(small("precision=float16", "loss.gradient_penalty_weight=10"))
+    begun = half.d_scale.value.numpy()
+    half.load_state(plain.state(), 1)
+    assert begun == half.d_scale.value.numpy() > 1
+    np.testing.assert_array_equal(
+        half.figures.last_penalties, [figures["r1_penalty"], figures["r2_penalty"], 0]
+    )
+    plain.load_state(half.state(), 1)
+    half.d_scale.value.assign(begun / 4)
+    half.d_scale.good_steps.assign(0)
+    again = build_gan(small("precision=float16", "loss.gradient_penalty_weight=10"))
+    again.load_state(half.state(), 1)
+    assert again.d_scale.value.numpy() == begun / 4
+
+
 def test_the_first_non_finite_step_is_remembered(small, pictures, train):
     gan = build_gan(small())
     train(gan, pictures[:2])

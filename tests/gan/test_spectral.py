@@ -54,6 +54,19 @@ def test_after_many_iterations_the_largest_singular_value_is_one(kind):
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["conv", "dense"])
+@pytest.mark.parametrize("policy", ["float64", "mixed_bfloat16"])
+def test_sigma_is_sound_from_the_beginning(kind, policy):
+    """The first grid is judged before the first update."""
+    layer, _ = layer_of(kind, policy)
+    matrix = matrix_of(layer)
+    sigma = np.asarray(layer._right) @ matrix @ np.asarray(layer._left)
+    largest = np.linalg.svd(matrix, compute_uv=False)[0]
+    assert 0.3 * largest < sigma < 1.000001 * largest
+    assert np.linalg.norm(layer._left) == pytest.approx(1, rel=1e-6)
+    assert np.linalg.norm(layer._right) == pytest.approx(1, rel=1e-6)
+
+
 def test_one_iteration_is_the_papers():
     """Algorithm 1 with W' as our matrix: v from W'u, u from Wv."""
     layer, _ = layer_of("dense")
@@ -94,13 +107,13 @@ def test_sigma_is_computed_in_full_precision():
 @pytest.fixture
 def counted(monkeypatch):
     calls = []
-    iterate = spectral._Spectral.iterate
+    iterate = spectral.Spectral.iterate
 
     def counting(layer, local):
         calls.append(layer.name)
         iterate(layer, local)
 
-    monkeypatch.setattr(spectral._Spectral, "iterate", counting)
+    monkeypatch.setattr(spectral.Spectral, "iterate", counting)
     return calls
 
 
@@ -110,7 +123,7 @@ def counted(monkeypatch):
 def test_vectors_move_once_for_each_update_of_d(small, pictures, train, counted, keys):
     """Also in a step with penalties, where D is asked five times."""
     gan = build_gan(small(SPECTRAL, *keys), run_eagerly=True)
-    layers = [x.name for x in gan.discriminator.layers if isinstance(x, spectral._Spectral)]
+    layers = [x.name for x in gan.discriminator.layers if isinstance(x, spectral.Spectral)]
     assert len(layers) == 4
     train(gan, pictures[:1])
     assert sorted(counted) == sorted(layers)

@@ -1,12 +1,14 @@
 """What `--over` means, which trials come of it, and what is refused."""
 
+import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from trainer import config as configs
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, DataError
 from trainer.launch.tuning.search import claim, plan, rows_of, write_best
 from trainer.launch.tuning.space import read_axis, trials_of
 from trainer.launch.tuning.trial import rungs_of
@@ -41,9 +43,19 @@ def test_ranges_are_even_in_the_logarithm_and_drawn_from_the_seed():
     assert len(trials_of(axes, None, seed=3)) == 16
 
 
-def test_a_range_of_a_whole_number_gives_whole_numbers():
+def test_a_range_of_a_whole_number_gives_whole_numbers(caplog):
     found = trials_of([read_axis(f"{WIDTH}=4..7")], 100, seed=0)
     assert sorted(int(trial[WIDTH]) for trial in found) == [4, 5, 6, 7]
+    assert "4 different trials, not 100" in caplog.text
+
+
+def test_a_narrow_range_is_drawn_from_all_over_and_not_left():
+    decay = "generator_optimizer.beta_2"
+    found = trials_of([read_axis(f"{decay}=0.99..0.9999")], 1000, seed=0)
+    values = sorted(float(trial[decay]) for trial in found)
+    assert len(values) == 1000
+    assert 0.99 <= values[0] < 0.9901
+    assert 0.9998 < values[-1] <= 0.9999
 
 
 @pytest.mark.parametrize(
@@ -60,6 +72,7 @@ def test_a_range_of_a_whole_number_gives_whole_numbers():
         "training.steps=10,20",
         "dataset.size_px=32,64",
         "seed=1,2",
+        "evaluation.features=inception,efficientnet-lite0",
     ],
 )
 def test_what_cannot_be_searched_is_refused(text):
@@ -82,6 +95,15 @@ def test_a_key_that_stands_twice():
 def test_rungs():
     assert rungs_of(900, 3) == [100, 300, 900]
     assert rungs_of(2, 3) == [2]
+
+
+def keep_scores(folder, number, scores, **others):
+    """As a trial leaves them, `scores` being (step, value)."""
+    run = folder / "trials" / f"trial-{number:04d}"
+    run.mkdir(parents=True)
+    alike = {"error": 0.1, "features": "net 12345678", "fingerprint": "f", "count": 200, **others}
+    rows = [{"step": step, "value": value, **alike} for step, value in scores]
+    (run / "scores.json").write_text(json.dumps(rows))
 
 
 @pytest.fixture
@@ -108,10 +130,7 @@ def test_the_winner_is_the_best_of_those_that_came_furthest(base, tmp_path):
     search = plan(base, [read_axis(f"{RATE}=1e-4,2e-4,3e-4,4e-4")], str(tmp_path), None)
     scores = {0: [(10, 0.5)], 1: [(10, 3.0), (30, 2.0), (90, 1.5)], 2: [(10, 2.0), (90, 1.0)]}
     for number, rows in scores.items():
-        folder = tmp_path / "trials" / f"trial-{number:04d}"
-        folder.mkdir(parents=True)
-        text = ",".join(f'{{"step": {s}, "value": {v}, "error": 0.1}}' for s, v in rows)
-        (folder / "scores.json").write_text(f"[{text}]")
+        keep_scores(tmp_path, number, rows)
     found = rows_of(search, {3: "it diverged"})
     assert [(row.number, row.state) for row in found] == [
         (2, "finished"),
@@ -124,6 +143,59 @@ def test_the_winner_is_the_best_of_those_that_came_furthest(base, tmp_path):
     assert best.run == "runs/small-best"
     others = configs.differences(best, base)
     assert set(others) == {RATE, "run", "dataset.address"}
+
+
+def test_a_trial_that_failed_wins_nothing(base, tmp_path):
+    """However far it came."""
+    search = plan(base, [read_axis(f"{RATE}=1e-4,2e-4")], str(tmp_path), None)
+    keep_scores(tmp_path, 0, [(10, 0.5), (30, 0.1)])
+    keep_scores(tmp_path, 1, [(10, 0.6)])
+    assert [row.number for row in rows_of(search, {0: "it diverged"})] == [1, 0]
+    with pytest.raises(ConfigError, match="no trial"):
+        write_best(search, rows_of(search, {0: "it diverged", 1: "it diverged"}), "small")
+
+
+@pytest.mark.parametrize("unlike", [{"features": "net 9"}, {"fingerprint": "g"}, {"count": 100}])
+def test_unlike_scores_are_not_compared(base, tmp_path, unlike):
+    search = plan(base, [read_axis(f"{RATE}=1e-4,2e-4")], str(tmp_path), None)
+    keep_scores(tmp_path, 0, [(10, 0.5)])
+    keep_scores(tmp_path, 1, [(10, 0.6)], **unlike)
+    with pytest.raises(DataError, match=f"different {next(iter(unlike))}"):
+        rows_of(search, {})
+
+
+def test_one_network_scores_all_trials_and_the_winner_keeps_the_users_choice(base, tmp_path):
+    search = plan(base, [read_axis(f"{RATE}=1e-4,2e-4")], str(tmp_path), None)
+    for trial in search.trials:
+        config = configs.from_text(trial.config)
+        assert config.evaluation.features == search.features != "auto"
+    keep_scores(tmp_path, 0, [(90, 0.5)])
+    best = configs.load(write_best(search, rows_of(search, {}), "small"))
+    assert best.evaluation.features == "auto"
+
+
+def test_a_search_that_goes_on_remembers_what_ended_trials_came_to(base, tmp_path):
+    """Ray forgets: the next trial would be the first of its rung, and go on however bad it is."""
+    from trainer.launch.tuning.on_ray import _scheduler
+
+    axes = [read_axis(f"{RATE}=1e-4,2e-4,3e-4,4e-4,5e-4")]
+    search = plan(base, axes, str(tmp_path), None)
+    for number, value in enumerate((0.5, 0.7, 0.6)):
+        keep_scores(tmp_path, number, [(search.rungs[0], value)])
+    scheduler = _scheduler(search)
+    scheduler.set_search_properties("value", "min")
+    trials = [SimpleNamespace(trial_id=str(n), config={"trial": n}) for n in range(5)]
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+
+    def said(number, value):
+        row = {"step": search.rungs[0], "value": value}
+        return scheduler.on_trial_result(None, trials[number], row)
+
+    assert said(3, 0.9) == "STOP"
+    assert said(4, 0.4) == "CONTINUE"
+    # What was decided stays, whoever came later.
+    assert said(1, 0.7) == "CONTINUE"
 
 
 def test_without_a_score_there_is_no_winner(base, tmp_path):

@@ -14,13 +14,14 @@ from typing import Any, Protocol
 from trainer.callbacks.background import Background
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.cadence import Cadence
+from trainer.command_line import catgan
 from trainer.errors import CatganError
 from trainer.run_folder import RunFolder, read_evaluations, write_evaluation
 
 log = logging.getLogger("catgan")
 
 _FIGURE = "kernel_distance"
-# At the end of a run; a measurement that takes longer is given up.
+# At the end of a run; one measurement that takes longer is given up.
 _LAST_SECS = 900.0
 _POLL_SECS = 0.2
 
@@ -114,9 +115,15 @@ class Evaluating(StepCallback):
         """Waits for the last measurement of a run that is finished; a stopped one leaves it."""
         deadline = time.monotonic() + _LAST_SECS
         while step >= self._total_steps and (self._job or self._waiting is not None):
+            job = self._job
             self.after_call(step, {})
+            if self._job is not job:
+                deadline = time.monotonic() + _LAST_SECS
             if time.monotonic() > deadline:
-                log.warning("the last checkpoint was not measured in %.0f s", _LAST_SECS)
+                remedy = catgan("evaluate", self._folder.address)
+                log.warning(
+                    "the last checkpoint was not measured in %.0f s: %s", _LAST_SECS, remedy
+                )
                 return
             time.sleep(_POLL_SECS)
 
@@ -195,13 +202,13 @@ def scalars(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def told_in_words(result: Mapping[str, Any]) -> str:
-    """Returns one line: each figure, its error, and what real pictures have."""
+    """Returns one line: each figure, its error, what real pictures have, and the scale."""
     parts = []
     for name, figure in result["figures"].items():
         error = "" if figure["error"] is None else f" ± {figure['error']:.4f}"
         real = "" if figure["baseline"] is None else f" (real pictures {figure['baseline']:.4f})"
         parts.append(f"{result['labels'][name]} {figure['value']:.4f}{error}{real}")
-    return ", ".join(parts)
+    return "; ".join([", ".join(parts), *result.get("scale", [])])
 
 
 def comparable(found: Sequence[Found]) -> list[tuple[int, dict[str, float]]]:

@@ -16,7 +16,8 @@ from trainer import health
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.evaluating import Found, comparable
 from trainer.config import Config
-from trainer.gan.losses import build_loss
+from trainer.gan.losses import Loss, build_loss
+from trainer.gan.spectral import Spectral
 
 log = logging.getLogger("catgan")
 
@@ -32,7 +33,8 @@ class HealthWatch(StepCallback):
     def __init__(self, config: Config, real_pictures: Callable[[int], np.ndarray]) -> None:
         super().__init__()
         self._config, self._real_pictures = config, real_pictures
-        self._guess = loss_of_a_guess(config)
+        self._loss = build_loss(config.loss)
+        self._guess = loss_of_a_guess(self._loss) - self._loss.least
         self._losses: collections.deque[float] = collections.deque(maxlen=health.WINDOW)
         self._told = health.Told()
         self._real_spread: float | None = None
@@ -44,9 +46,14 @@ class HealthWatch(StepCallback):
         return {"largest_weight_rms": round(max(rms.values()), 5)}
 
     def row(self, row: dict[str, Any]) -> None:
-        """Looks at a row of figures."""
-        self._losses.append(row["d_loss"])
+        """Looks at a row of figures.
+
+        Of a relative loss the margin is judged, by what D's loss is of it: the loss of the step is
+        mostly that of the few pairs that D gets wrong.
+        """
         margin = row["d_real_logit"] - row["d_fake_logit"]
+        d_loss = loss_at(self._loss, margin, 0.0) if self._loss.relative else row["d_loss"]
+        self._losses.append(d_loss - self._loss.least)
         found = health.discriminator_wins(list(self._losses), self._guess, margin)
         self._look("discriminator_wins", found)
 
@@ -72,20 +79,28 @@ class HealthWatch(StepCallback):
             log.warning("%s", news)
 
 
-def loss_of_a_guess(config: Config) -> float:
-    """D's loss where it answers 0 to everything."""
-    zeros = tf.zeros([1, 1], tf.float64)
-    real, fake = build_loss(config.loss).discriminator(zeros, zeros, lambda rows: rows)
-    return float(tf.reduce_sum(real) + tf.reduce_sum(fake))
+def loss_of_a_guess(loss: Loss) -> float:
+    """D's loss where it gives the same answer, that of one that cannot tell, to everything."""
+    return loss_at(loss, loss.undecided, loss.undecided)
+
+
+def loss_at(loss: Loss, real_logit: float, fake_logit: float) -> float:
+    """D's loss where all real pictures have one logit and all generated ones another."""
+    real, fake = (tf.fill([1, 1], tf.constant(x, tf.float64)) for x in (real_logit, fake_logit))
+    rows = loss.discriminator(real, fake, lambda rows: rows)
+    return float(tf.add_n([tf.reduce_sum(row) for row in rows]))
 
 
 def kernel_rms(gan: Any) -> dict[str, float]:
-    """Root mean square of every kernel of both networks, by its layer's name."""
+    """Root mean square of every kernel of both networks, by its layer's name.
+
+    But for those that are divided by their largest singular value: their size means nothing.
+    """
     kernels = {
         layer.name: layer.kernel
         for network in (gan.generator, gan.discriminator)
         for layer in network.layers
-        if getattr(layer, "kernel", None) is not None
+        if getattr(layer, "kernel", None) is not None and not isinstance(layer, Spectral)
     }
     local = gan.distribution.local
     rms = tf.stack([

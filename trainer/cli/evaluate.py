@@ -43,8 +43,8 @@ def _listed(context: click.Context, option: click.Parameter, text: str) -> tuple
     callback=_listed,
     metavar="NAMES",
     help="Feature networks: inception[:FILE.pb], efficientnet-lite0, keras:NAME, FILE.keras, "
-    "FILE.h5; with @16px behind for pictures reduced to 16 px first. auto: the Inception of 2015 "
-    "if it was fetched before, else EfficientNet-Lite0, at the scales that passed their ladder.",
+    "FILE.h5; with @16px behind for pictures reduced to 16 px first. auto: what is here and has "
+    "passed its ladder at this size.",
 )
 @click.option(
     "--count",
@@ -76,9 +76,10 @@ def evaluate(
 ) -> None:
     """Measure pictures against real ones: a run's, a checkpoint's, or a folder of files.
 
-    Beside every figure stands the same one for real pictures that were held
-    out: no generator can be asked to be nearer. What was measured with what is
-    part of the answer, and figures of unlike origin are not compared.
+    Beside every figure stands the same one for real pictures of the other
+    split, if it has as many: no generator can be asked to be nearer. What was
+    measured with what is part of the answer, and figures of unlike origin are
+    not compared.
     """
     begin(tensorflow=True)
     from trainer.evaluation.evaluate import EvaluateOptions, measure, open_sides

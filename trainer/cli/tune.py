@@ -71,8 +71,9 @@ def tune(
     Each trial is a run of its own in ADDRESS/trials, on cluster.cpus_per_worker
     cores and cluster.gpus_per_worker GPUs, as many side by side as there is room
     for. Trials are scored against held-out pictures after a ninth and a third of
-    training.steps; only the best third goes on (ASHA). Cut short, the same
-    command goes on. The winner's config is ADDRESS/best.yaml.
+    training.steps, and go on if they are among the best third of those that came
+    so far (ASHA). Cut short, the same command goes on. The winner's config is
+    ADDRESS/best.yaml.
     """
     begin()
     from trainer.launch.tuning import search as searches
@@ -138,7 +139,7 @@ def _ended_in_words() -> Iterator[None]:
 
 def _as_dict(found: Any, rows: Any, failed: dict[int, str], best: str) -> dict[str, Any]:
     trials = [asdict(row) | {"why": failed.get(row.number, "")} for row in rows]
-    about = {"search": found.address, "best": best, "features": found.base.evaluation.features}
+    about = {"search": found.address, "best": best, "features": found.features}
     return {**about, "rungs": found.rungs, "trials": trials}
 
 

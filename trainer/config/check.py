@@ -160,12 +160,25 @@ def _loss(config: Config) -> None:
             expected="smoothing with loss.name=non_saturating only",
             remedy="set loss.label_smoothing=0",
         )
+    if config.loss.name == "wasserstein":
+        _bounded(config)
     if config.loss.name == "relativistic_average" and config.training.micro_batch:
         raise ConfigError(
             f"training.micro_batch={config.training.micro_batch} with "
             "loss.name=relativistic_average, which compares with the mean of the whole batch",
             expected="the whole batch at once, or a loss of single pictures or pairs",
             remedy="set training.micro_batch=0, or loss.name=relativistic_pairing",
+        )
+
+
+def _bounded(config: Config) -> None:
+    if not config.loss.has_penalty and not config.model.spectral_norm:
+        raise ConfigError(
+            "loss.name=wasserstein with nothing that bounds the discriminator, whose loss has no "
+            "least value",
+            expected="a gradient penalty or spectral normalisation",
+            remedy="set loss.gradient_penalty_weight=10 and loss.penalty_every_steps=1, or leave "
+            "loss.r1_weight at 1",
         )
 
 

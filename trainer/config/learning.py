@@ -144,7 +144,10 @@ class LossSettings(Section):
 class OptimizerSettings(Section):
     """Adam (Kingma and Ba, 2015)."""
 
-    rate: PositiveValue = Field(4e-4, description="learning rate")
+    rate: PositiveValue = Field(
+        4e-4,
+        description="learning rate; 1.6e-3 learns faster where networks have their usual width",
+    )
     beta_1: Share = Field(0.0, description="decay of the gradient's mean")
     beta_2: Share = Field(0.99, description="decay of the gradient's square")
     epsilon: Positive = Field(1e-8, description="added to the root of the square")

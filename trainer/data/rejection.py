@@ -17,7 +17,7 @@ REMEDIES = {
     "too many pixels": "make it smaller with another program",
     "unpacks to too much": "",
     "file too large": "make it smaller with another program",
-    "needs HEIF support": "pip install 'catgan[heif]'",
+    "needs HEIF support": "pip install pillow-heif",
     "pixel values of unknown range": "convert it to 8 or 16 bits with another program",
     "smaller than asked for": "ask for a smaller --size",
     "not square": "take --crop center",

@@ -5,14 +5,16 @@ network, then every metric. What is asked for and cannot be had is an error; of 
 that are measured unasked, those that need more pictures are left out with the reason.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from trainer import __version__
+from trainer import __version__, storage
 from trainer.data.shards import SPLITS, Split
 from trainer.data.stream import Dataset
 from trainer.errors import DataError
@@ -21,6 +23,9 @@ from trainer.evaluation.networks import FeatureNetwork
 from trainer.evaluation.real import RealFeatures, open_set
 from trainer.evaluation.result import Evaluation, Neighbour, Provenance, Result
 from trainer.evaluation.subjects import Subject, open_subject
+from trainer.run_folder import RunFolder, names, split_run_address
+
+log = logging.getLogger("catgan")
 
 MOST_TRAIN = 50_000
 MOST_COUNT = 10_000
@@ -99,6 +104,7 @@ def open_sides(address: str, against: str, wish: EvaluateOptions, cache_dir: str
     dataset = open_set(against, cache_dir)
     subject = open_subject(address, seed=wish.seed, cache_dir=cache_dir)
     _refuse_other_size(subject, dataset)
+    _tell_of_other_training_pictures(subject, dataset)
     return Sides(subject, dataset)
 
 
@@ -131,6 +137,22 @@ def _refuse_other_size(subject: Subject, dataset: Dataset) -> None:
         )
 
 
+def _tell_of_other_training_pictures(subject: Subject, dataset: Dataset) -> None:
+    """What a data set holds out may be what a run on another one was trained on."""
+    run, _ = split_run_address(subject.origin.removesuffix(f"/{names.GENERATOR}"))
+    if run.endswith(".keras"):
+        return
+    record = RunFolder(storage.open_folder(run)).read_record()
+    if record is not None and record.dataset.fingerprint != dataset.fingerprint:
+        log.warning(
+            "%s was trained on %s, whose pictures are not those of %s: if some of these are among "
+            "them, they are not held out, and every figure is too good",
+            run,
+            record.dataset.address,
+            dataset.address,
+        )
+
+
 def _count(subject: Subject, dataset: Dataset, wish: EvaluateOptions) -> int:
     real = int(getattr(dataset.manifest.counts, wish.split))
     most = real if subject.most is None else min(real, subject.most)
@@ -141,9 +163,20 @@ def _count(subject: Subject, dataset: Dataset, wish: EvaluateOptions) -> int:
             f"{wish.count:,} pictures on each side",
             expected=f"1 to {most:,}: {dataset.address} has {real:,} in {wish.split}"
             + ("" if subject.most is None else f", {subject.origin} has {subject.most:,}"),
-            remedy="lower --count, take --split train, or hold out more (prepare --val-fraction)",
+            remedy=f"lower --count, take --split train, or {figures.HOLD_OUT_MORE}",
         )
     return wish.count
+
+
+@contextlib.contextmanager
+def _kept_if(kept: bool, refused: dict[str, DataError], metric: str) -> Iterator[None]:
+    """Keeps why a metric cannot be had, or lets the error through."""
+    try:
+        yield
+    except DataError as error:
+        if not kept:
+            raise
+        refused[metric] = error
 
 
 class _Judge:
@@ -179,19 +212,25 @@ class _Judge:
 
     def of(self, asked: tuple[str, ...]) -> Result:
         """Measures the metrics, or all that can be had where none is asked for."""
-        left_out, possible = {}, []
+        refused: dict[str, DataError] = {}
+        possible: list[str] = []
         for metric in asked or figures.METRICS:
-            try:
+            with _kept_if(not asked, refused, metric):
                 self._refuse_too_few(metric)
                 possible.append(metric)
-            except DataError as error:
-                if asked:
-                    raise
-                left_out[metric] = f"{error.what}; needs {error.expected}"
+        if not possible:
+            raise refused["kid"]
         rows = self._rows("nearest" in possible)
         found: dict[str, figures.Figure] = {}
         for metric in possible:
-            found |= figures.measure(metric, rows)
+            with _kept_if(not asked, refused, metric):
+                found |= figures.measure(metric, rows)
+        if not found:
+            raise refused["kid"]
+        left_out = {name: f"{e.what}; needs {e.expected}" for name, e in refused.items()}
+        if rows.other is None:
+            has = f"the other split has {self._other.count:,}"
+            left_out["real pictures"] = f"{has}; needs {self._count:,}"
         neighbours = self._neighbours(rows) if "nearest" in possible else {}
         return Result(found, left_out, self._provenance, **neighbours)
 
@@ -201,8 +240,13 @@ class _Judge:
             count = self._provenance.held_out_count
         figures.refuse_too_few(metric, self._network.width, count)
 
+    @property
+    def _other(self) -> RealFeatures:
+        """The split that the baseline is of."""
+        return self._real["train" if self._split == "validation" else "validation"]
+
     def _rows(self, with_all: bool) -> figures.Features:
-        other = self._real["train" if self._split == "validation" else "validation"]
+        other = self._other
         rows = figures.Features(
             self._fake(),
             self._real[self._split].first(self._count),

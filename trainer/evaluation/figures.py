@@ -1,8 +1,8 @@
 """From features to figures: which metrics there are, what they need, and how they are told.
 
 Owns the list of metrics, the fewest pictures that each one takes, and the baseline beside
-every figure: the same number for real pictures that were held out against real pictures that
-were not. The arithmetic is `trainer.scores`'.
+every figure: the same number for real pictures of the other split, held out or not. The arithmetic
+is `trainer.scores`'.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ from trainer.errors import ConfigError, DataError
 METRICS = ("fid", "kid", "pr", "dc", "nearest")
 # Ten blocks of ten rows for the error of a kernel distance; a hundred shares of one percent.
 _FEWEST = 100
+# A run's own training pictures cannot be held out afterwards.
+HOLD_OUT_MORE = "hold out more (prepare --val-fraction) and train again"
 PRECISION_RECALL_K, DENSITY_COVERAGE_K = 3, 5
 
 
@@ -93,10 +95,12 @@ def refuse_too_few(metric: str, width: int, count: int) -> None:
     least = needed(metric, width)
     if count < least:
         why = f", for features of {width:,} numbers" if metric == "fid" else ""
+        side = "held-out pictures" if metric == "nearest" else "pictures on each side"
+        other = "" if metric == "nearest" else "take --split train, "
         raise DataError(
-            f"{metric} of {count:,} pictures on each side",
+            f"{metric} of {count:,} {side}",
             expected=f"{least:,} or more{why}",
-            remedy="hold out more (prepare --val-fraction), take --split train, or another metric",
+            remedy=f"{HOLD_OUT_MORE}, {other}or another metric",
         )
 
 

@@ -5,12 +5,13 @@ pictures: network, weights, input size, resizer and the coarseness at which it l
 networks themselves come from `efficientnet.py`, `inception.py`, Keras or a file.
 """
 
+import contextlib
 import difflib
 import hashlib
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,13 @@ class FeatureNetwork:
                 expected="uint8 [n, H, W, 3]: numbers are comparable only after rounding",
             )
         rows = np.empty((len(pictures), self.width), np.float32)
-        for begin in range(0, len(pictures), BATCH):
-            part = pictures[begin : begin + BATCH]
-            # Always the same shape, so that a row does not depend on how many came with it.
-            full = np.zeros((BATCH, *part.shape[1:]), np.uint8)
-            full[: len(part)] = part
-            rows[begin : begin + len(part)] = self._prepared(full)[: len(part)]
+        with _whole_products():
+            for begin in range(0, len(pictures), BATCH):
+                part = pictures[begin : begin + BATCH]
+                # Always the same shape, so that a row does not depend on how many came with it.
+                full = np.zeros((BATCH, *part.shape[1:]), np.uint8)
+                full[: len(part)] = part
+                rows[begin : begin + len(part)] = self._prepared(full)[: len(part)]
         return rows
 
     def _prepared(self, pictures: np.ndarray) -> np.ndarray:
@@ -78,20 +80,38 @@ class FeatureNetwork:
         return self.call(images).numpy()
 
 
-def expanded(specs: Sequence[str], size_px: int) -> tuple[str, ...]:
-    """Returns the names with `auto` replaced by what can judge pictures of a size here.
+@contextlib.contextmanager
+def _whole_products() -> Iterator[None]:
+    """Products with all of float32's digits: a GPU takes ten of 23 bits unasked (TF32).
 
-    That is the Inception of 2015 if its file is on this machine, else EfficientNet-Lite0 if it
-    is installed, at every scale at which it has passed its ladder, or whole if at none.
+    Features of real pictures are kept and used again, maybe by a process without the GPU.
     """
+    experimental = tf.config.experimental
+    before = experimental.tensor_float_32_execution_enabled()
+    experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        experimental.enable_tensor_float_32_execution(before)
+
+
+def expanded(specs: Sequence[str], size_px: int) -> tuple[str, ...]:
+    """Returns the names with `auto` replaced by what can judge pictures of a size here."""
     names: list[str] = []
     for spec in specs:
-        if spec != "auto":
-            names.append(spec)
-            continue
-        one = INCEPTION if inception.here() or not efficientnet.installed() else EFFICIENTNET
-        names += scale.passing(one, size_px) or [one]
+        names += _passed(size_px) if spec == "auto" else [spec]
     return tuple(dict.fromkeys(names))
+
+
+def _passed(size_px: int) -> list[str]:
+    """The first network here that has passed its ladder, at every scale at which it has.
+
+    Where none has, one that is here, whole: its verdict stands beside its figures.
+    """
+    here = [INCEPTION] if inception.here() else []
+    here += [EFFICIENTNET] if efficientnet.installed() else []
+    passed = (scale.passing(name, size_px) for name in here)
+    return next(filter(None, passed), here[-1:] or [INCEPTION])
 
 
 def find(spec: str) -> FeatureNetwork:
@@ -226,7 +246,7 @@ def _file(path: Path) -> _Found:
 
 
 def _pooled(model: keras.Model) -> keras.Model:
-    """The model up to its last global pooling, else up to its last Dense layer's input."""
+    """The model, pooled, if it ends in a map; else up to its last global pooling or Dense layer."""
     if isinstance(model, keras.Sequential):
         # One that was never called has no output of its own, only the chain inside it has.
         model = keras.Model(model.inputs[0], model.outputs[0])
@@ -237,10 +257,9 @@ def _pooled(model: keras.Model) -> keras.Model:
     pools = [layer for layer in model.layers if isinstance(layer, kinds)]
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     output = model.output
-    if pools:
-        output = pools[-1].output
-    elif dense:
-        output = dense[-1].input
+    # Before a map the last pooling is one inside a block (squeeze and excitation).
+    if len(output.shape) != 4:
+        output = pools[-1].output if pools else dense[-1].input if dense else output
     if len(output.shape) == 4:
         output = keras.layers.GlobalAveragePooling2D()(output)
     elif len(output.shape) != 2:

@@ -74,7 +74,8 @@ class Result:
 
     Attributes:
         figures: By name.
-        left_out: Metrics that were not asked for by name and could not be had, and why.
+        left_out: What could not be had, and why: metrics that were not asked for by name, and the
+            figures of real pictures.
         provenance: See `Provenance`.
         neighbours: Nearest training pictures of the first judged pictures.
         usual_distance: Median distance of held-out pictures to their nearest training picture.
@@ -121,7 +122,7 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Returns plain values, ready for JSON; see `from_dict`."""
         results = [
-            asdict(r) | {"labels": {name: r.label(name) for name in r.figures}}
+            asdict(r) | {"labels": {name: r.label(name) for name in r.figures}, "scale": r.scale()}
             for r in self.results
         ]
         return asdict(self) | {"format": FORMAT, "results": results}

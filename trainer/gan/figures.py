@@ -1,5 +1,6 @@
 """What a step tells: its figures, the last penalties, and the first step that went wrong."""
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.config.learning import LossSettings
@@ -37,7 +38,17 @@ class StepFigures:
         first.assign(tf.where(bad, step + 1, first))
         if any(name in logs for name in self._penalties):
             zero = tf.zeros((), losses.dtype)
-            penalties = [logs.pop(name, zero) for name in self._penalties]
-            self.last_penalties.assign(tf.cast(tf.stack(penalties), tf.float32))
+            penalties = tf.stack([logs.pop(name, zero) for name in self._penalties])
+            penalties = tf.cast(penalties, tf.float32)
+            # Of a step whose scaled loss overflowed, which changes nothing but the scale.
+            known = tf.math.is_finite(penalties)
+            self.last_penalties.assign(tf.where(known, penalties, self.last_penalties))
         last = dict(zip(self._penalties, tf.unstack(self.last_penalties), strict=True))
         return {name: tf.cast(value, tf.float32) for name, value in logs.items()} | last
+
+    def fitted(self, last_penalties: np.ndarray) -> np.ndarray:
+        """Returns a checkpoint's last penalties for those of this config: the third may be new."""
+        fitted = np.zeros(len(self._penalties), last_penalties.dtype)
+        both = min(len(fitted), len(last_penalties))
+        fitted[:both] = last_penalties[:both]
+        return fitted

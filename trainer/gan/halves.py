@@ -21,7 +21,7 @@ from trainer.gan.values import Values
 from trainer.schedules import largest
 
 Logs = dict[str, tf.Tensor]
-# The log that carries the sum of sign(D(real)).
+# The log that carries the sum of the signs of D's logits on real pictures.
 SIGNS = "d_real_signs"
 
 
@@ -183,7 +183,7 @@ class Halves:
         loss = d_loss_real + d_loss_fake
         logs = {"d_loss": loss, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
         if self._counts_signs:
-            logs[SIGNS] = tf.reduce_sum(tf.sign(real.logits))
+            logs[SIGNS] = tf.reduce_sum(tf.sign(real.logits - self._loss.undecided))
         logs["d_real_logit"] = self._mean(real.logits)
         logs["d_fake_logit"] = self._mean(fake.logits)
         for name, penalty in penalties.items():

@@ -9,6 +9,8 @@ import tensorflow as tf
 _INITIAL = 2.0**15
 _GROWTH_STEPS = 2000
 _MAX = 2.0**24
+# Good steps of a scale that no step has used.
+_UNUSED = -1
 
 
 class LossScale:
@@ -16,14 +18,23 @@ class LossScale:
 
     Attributes:
         value: The scale, float32 variable.
-        good_steps: Finite steps in a row, int64 variable.
+        good_steps: Finite steps in a row, int64 variable; -1 while not `enabled`.
     """
 
     def __init__(self, enabled: bool, name: str) -> None:
         self.enabled = enabled
         initial = _INITIAL if enabled else 1.0
         self.value = tf.Variable(initial, trainable=False, dtype=tf.float32, name=f"{name}_scale")
-        self.good_steps = tf.Variable(0, trainable=False, dtype=tf.int64, name=f"{name}_good_steps")
+        steps = 0 if enabled else _UNUSED
+        self.good_steps = tf.Variable(
+            steps, trainable=False, dtype=tf.int64, name=f"{name}_good_steps"
+        )
+
+    def begin(self) -> None:
+        """Begins at the usual scale if what was loaded comes from a run that needed none."""
+        if self.enabled and int(self.good_steps.numpy()) == _UNUSED:
+            self.value.assign(_INITIAL)
+            self.good_steps.assign(0)
 
     def scale(self, loss: tf.Tensor) -> tf.Tensor:
         """Multiplies a loss by the scale."""

@@ -8,6 +8,7 @@ In the formulas C is the discriminator's logit, r a real and f a generated
 picture, E the mean over the global batch.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,12 +31,16 @@ class Loss:
         generator: `(real_logits, fake_logits, mean) -> rows`, minimised.
         relative: Whether the generator's side needs logits of real pictures.
         averages: Whether `mean` is called: logits `[n]` to their mean over the global batch.
+        undecided: The logit of a D that cannot tell real from generated pictures.
+        least: What D's loss cannot fall below.
     """
 
     discriminator: Callable[[tf.Tensor, tf.Tensor, Mean], LossRows]
     generator: Callable[[tf.Tensor, tf.Tensor, Mean], tf.Tensor]
     relative: bool = False
     averages: bool = False
+    undecided: float = 0.0
+    least: float = 0.0
 
 
 def build_loss(settings: LossSettings) -> Loss:
@@ -52,7 +57,9 @@ def _flat(logits: tf.Tensor) -> tf.Tensor:
 def _non_saturating(smoothing: float) -> Loss:
     """Cross-entropy with labels 1 - smoothing and 0 (Goodfellow et al. 2014, eq. 1).
 
-    G minimises -log sigmoid(C(f)) (their section 3). One-sided smoothing: Salimans et al.
+    With smoothing s and the logistic function S, D minimises
+    -(1 - s) log S(C(r)) - s log(1 - S(C(r))) - log(1 - S(C(f))), and G -log S(C(f)) (their
+    section 3). One-sided smoothing: Salimans et al.
     2016, section 3.4.
     """
 
@@ -61,7 +68,15 @@ def _non_saturating(smoothing: float) -> Loss:
         rows = (1.0 - smoothing) * tf.nn.softplus(-real) + smoothing * tf.nn.softplus(real)
         return rows, tf.nn.softplus(_flat(fake_logits))
 
-    return Loss(discriminator, lambda _, fake_logits, __: tf.nn.softplus(-_flat(fake_logits)))
+    def generator(_, fake_logits, __):
+        return tf.nn.softplus(-_flat(fake_logits))
+
+    return Loss(discriminator, generator, least=_entropy(smoothing))
+
+
+def _entropy(share: float) -> float:
+    """Cross-entropy of a label with itself, in nats."""
+    return -sum(p * math.log(p) for p in (share, 1.0 - share) if p > 0.0)
 
 
 def _hinge_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> LossRows:
@@ -87,7 +102,9 @@ def _wasserstein_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _
 
 
 def _critic_generator(_: tf.Tensor, fake_logits: tf.Tensor, __: Mean) -> tf.Tensor:
-    """-C(f), the generator's side of the Wasserstein and of the hinge loss."""
+    """-C(f), G's side of the Wasserstein (Arjovsky et al. 2017, eq. 3) and of the hinge loss
+    (Lim and Ye 2017, eq. 4).
+    """
     return -_flat(fake_logits)
 
 
@@ -110,13 +127,13 @@ def _pairing_discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Me
 
 
 def _pairing_generator(real_logits: tf.Tensor, fake_logits: tf.Tensor, _: Mean) -> tf.Tensor:
-    """The generator's side of relativistic pairing: the same pairs, the other way round."""
+    """log(1 + exp(C(r) - C(f))): the same pairs, the other way round (as above)."""
     return tf.nn.softplus(_flat(real_logits) - _flat(fake_logits))
 
 
 _LOSSES = {
     "hinge": Loss(_hinge_discriminator, _critic_generator),
-    "least_squares": Loss(_least_squares_discriminator, _least_squares_generator),
+    "least_squares": Loss(_least_squares_discriminator, _least_squares_generator, undecided=0.5),
     "wasserstein": Loss(_wasserstein_discriminator, _critic_generator),
     "relativistic_average": Loss(
         _average_discriminator, _average_generator, relative=True, averages=True
@@ -126,10 +143,10 @@ _LOSSES = {
 
 
 def squared_gradient_rows(gradient: tf.Tensor) -> tf.Tensor:
-    """Squared norm of each picture's gradient, summed over pixels and channels.
+    """|dC(x)/dx|^2 of each picture x, summed over pixels and channels.
 
-    R1 on real and R2 on generated pictures (Mescheder et al. 2018, eq. 9 and
-    10) are half the mean of these rows times their weight.
+    R1 = w/2 E |dC(r)/dr|^2 and R2 = w/2 E |dC(f)/df|^2, w the weight (Mescheder et al. 2018, eq.
+    9 and 10): half the mean of these rows times their weight.
 
     Args:
         gradient: `[n, H, W, 3]`.

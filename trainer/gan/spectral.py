@@ -2,8 +2,9 @@
 
 Owns layers that use W / sigma(W) in place of their kernel W, which is left as it is: sigma is
 the largest singular value, held as u'Wv by two vectors of each layer (algorithm 1 of the paper).
-The vectors are state, part of the checkpoint. `iterate` improves them by one power iteration; a
-step calls it once for each update of D, so that they do not depend on how often D was asked.
+The vectors are state, part of the checkpoint, and begin after one power iteration. `iterate`
+makes one more; a step calls it once for each update of D, so that they do not depend on how often
+D was asked.
 The gradient goes through the kernel both in W and in sigma, u and v constant (eq. 10).
 """
 
@@ -18,7 +19,7 @@ from keras import layers, ops
 _TINY = 1e-12
 
 
-class _Spectral(layers.Layer):
+class Spectral(layers.Layer):
     """Mixed into a layer that has a kernel; see the module."""
 
     use_bias: bool
@@ -33,16 +34,20 @@ class _Spectral(layers.Layer):
         return super().add_weight(*args, **{**options, "autocast": False})
 
     def build(self, input_shape: Any) -> None:
+        """Keras' own, and the two vectors."""
         super().build(input_shape)
         outside = self._kernel.shape[-1]
         inside = int(np.prod(self._kernel.shape[:-1]))
         seed = getattr(self.kernel_initializer, "seed", 0)
-        for name, size in (("left", outside), ("right", inside)):
-            begun = np.random.Generator(np.random.Philox(key=(int(seed), size))).random(size)
-            begun = (begun - 0.5) / np.linalg.norm(begun - 0.5)
+        # Vectors that belong together: sigma of two random ones may be zero or less.
+        matrix = np.reshape(ops.convert_to_numpy(self._kernel), (inside, outside))
+        left = np.random.Generator(np.random.Philox(key=(int(seed), outside))).random(outside)
+        right = _unit_length(matrix @ (left - 0.5))
+        left = _unit_length(right @ matrix)
+        for name, begun in (("left", left), ("right", right)):
             vector = self.add_weight(
                 name=f"spectral_{name}",
-                shape=(size,),
+                shape=begun.shape,
                 initializer=keras.initializers.Constant(begun),
                 trainable=False,
             )
@@ -71,7 +76,7 @@ class _Spectral(layers.Layer):
         return outputs
 
 
-class SpectralConv2D(_Spectral, layers.Conv2D):
+class SpectralConv2D(Spectral, layers.Conv2D):
     """A convolution by W / sigma(W), W as a matrix of all a filter sees by filters."""
 
     def call(self, inputs: Any) -> Any:
@@ -79,7 +84,7 @@ class SpectralConv2D(_Spectral, layers.Conv2D):
         return self._with_bias(self.convolution_op(inputs, self._normed_kernel()))
 
 
-class SpectralDense(_Spectral, layers.Dense):
+class SpectralDense(Spectral, layers.Dense):
     """A product with W / sigma(W)."""
 
     def call(self, inputs: Any, training: Any = None) -> Any:
@@ -96,8 +101,12 @@ def iterate(network: keras.Model, local: Callable[[keras.Variable], tf.Variable]
             to the same vectors.
     """
     for layer in network.layers:
-        if isinstance(layer, _Spectral):
+        if isinstance(layer, Spectral):
             layer.iterate(local)
+
+
+def _unit_length(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), _TINY)
 
 
 def _unit(vector: tf.Tensor) -> tf.Tensor:

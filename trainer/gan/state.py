@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NETWORKS = ("generator/", "discriminator/", "ema/")
 """What the names of the three networks' tensors begin with."""
+_LAST_PENALTIES = "adaptive/last_penalties"
 
 
 def network_variables(network: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
@@ -50,7 +51,7 @@ def variables(gan: "GAN") -> dict[str, Any]:
     named |= _optimizer_variables(
         gan.discriminator_optimizer, gan.discriminator, "discriminator_optimizer"
     )
-    named["adaptive/last_penalties"] = gan.figures.last_penalties
+    named[_LAST_PENALTIES] = gan.figures.last_penalties
     for name, scale in (("d", gan.d_scale), ("g", gan.g_scale)):
         named[f"adaptive/{name}_loss_scale"] = scale.value
         named[f"adaptive/{name}_loss_scale_good_steps"] = scale.good_steps
@@ -91,12 +92,16 @@ def write_networks(gan: "GAN", state: dict[str, np.ndarray]) -> None:
 
 
 def write_state(gan: "GAN", state: dict[str, np.ndarray]) -> None:
-    """Assigns every variable from `state`.
+    """Assigns every variable from `state`, whose run may have had other penalties and precision.
 
     Raises:
         CheckpointError: A tensor is missing, left over, or of another shape.
     """
+    if _LAST_PENALTIES in state:
+        state = state | {_LAST_PENALTIES: gan.figures.fitted(state[_LAST_PENALTIES])}
     _assign(variables(gan), state)
+    for scale in (gan.d_scale, gan.g_scale):
+        scale.begin()
 
 
 def _assign(named: dict[str, Any], state: dict[str, np.ndarray]) -> None:

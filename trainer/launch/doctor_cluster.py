@@ -90,7 +90,8 @@ def gpu_findings(host: str, answer: Any) -> Iterator[Finding]:
             ClusterError(
                 "TensorFlow there was built without CUDA",
                 expected="tensorflow[and-cuda]",
-                remedy="pip install 'catgan[gpu]' on the nodes, or use the image of infra/docker",
+                remedy="pip install 'tensorflow[and-cuda]' on the nodes, or use the image of "
+                "infra/docker",
             ),
         )
     elif not answer["seen"]:
@@ -101,7 +102,7 @@ def gpu_findings(host: str, answer: Any) -> Iterator[Finding]:
                 f"TensorFlow sees no GPU: {why}; {wants}",
                 expected=f"a driver for CUDA {built['cuda']} and the libraries of "
                 "tensorflow[and-cuda]",
-                remedy="install the newest driver of the node's system, and 'catgan[gpu]'",
+                remedy="install the newest driver of the node's system, and 'tensorflow[and-cuda]'",
             ),
         )
     else:

@@ -1,7 +1,7 @@
 """The grids of a run as a film in which cats emerge.
 
 Owns the frames, their captions, and a file that stays within its limit. GIF and WebP are
-Pillow's, MP4 is PyAV's, which is an extra (`pip install 'catgan[film]'`).
+Pillow's, MP4 is PyAV's, which is an extra (`pip install av`).
 """
 
 import io

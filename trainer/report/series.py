@@ -197,8 +197,11 @@ def _measured_chart(
         known = all(one.error is not None for _, one in own)
         errors = np.array([one.error for _, one in own], np.float64) if known else None
         lines.append(Line(names[number], images, values, errors, number))
-    result = found[0][2]
-    return Chart(result.label(figure), "", tuple(lines), told_provenance(result, figure))
+    result = found[-1][2]
+    told = told_provenance(result, figure)
+    if figure == "kernel_distance" and len(lines) == 1:
+        told = "; ".join([told, *(f"at the end, {line}" for line in result.scale())])
+    return Chart(result.label(figure), "", tuple(lines), told)
 
 
 def told_provenance(result: Result, figure: str) -> str:

@@ -4,7 +4,7 @@ Owns the scheduler, the resources of a trial, and that a search cut short goes o
 trial does is `trial.py`'s; what it tries, `space.py`'s.
 
 ASHA (Li et al. 2020): a trial goes on beyond a rung only if it is among the best third
-of those that have come to it.
+of those that have come to it so far; the first always does.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from trainer.launch import ray_package
 from trainer.launch.ray_cluster import connected
 from trainer.launch.ray_storage import ray_storage
 from trainer.launch.tuning.search import REDUCTION, Search, claim
-from trainer.launch.tuning.trial import Trial, climb
+from trainer.launch.tuning.trial import Trial, climb, read_scores
 
 log = logging.getLogger("catgan")
 
@@ -57,7 +57,6 @@ def run_search(search: Search, address: str) -> dict[int, str]:
 
 def _tuner(search: Search, going_on: bool) -> Any:
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
 
     path, filesystem = ray_storage(search.address)
     settings = search.base.cluster
@@ -81,16 +80,10 @@ def _tuner(search: Search, going_on: bool) -> Any:
     log.info(
         "%d trials, compared at steps %s", len(search.trials), ", ".join(map(str, search.rungs))
     )
-    scheduler = ASHAScheduler(
-        time_attr="step",
-        max_t=search.rungs[-1],
-        grace_period=search.rungs[0],
-        reduction_factor=REDUCTION,
-    )
     return tune.Tuner(
         trainable,
         param_space={"trial": tune.grid_search([trial.number for trial in search.trials])},
-        tune_config=tune.TuneConfig(metric="value", mode="min", scheduler=scheduler),
+        tune_config=tune.TuneConfig(metric="value", mode="min", scheduler=_scheduler(search)),
         run_config=tune.RunConfig(
             name=_NAME,
             storage_path=path,
@@ -98,6 +91,27 @@ def _tuner(search: Search, going_on: bool) -> Any:
             verbose=0,
             callbacks=[_told()],
         ),
+    )
+
+
+def _scheduler(search: Search) -> Any:
+    from ray.tune.schedulers import ASHAScheduler
+
+    runs = [trial.run for trial in search.trials]
+
+    class Remembering(ASHAScheduler):
+        """Knows what trials came to before the search was cut short, which Ray does not keep."""
+
+        def on_trial_add(self, tune_controller, trial):
+            super().on_trial_add(tune_controller, trial)
+            for score in read_scores(runs[trial.config["trial"]]):
+                self.on_trial_result(tune_controller, trial, score)
+
+    return Remembering(
+        time_attr="step",
+        max_t=search.rungs[-1],
+        grace_period=search.rungs[0],
+        reduction_factor=REDUCTION,
     )
 
 

@@ -4,6 +4,7 @@ Owns how many pictures are compared. Measuring is `trainer.evaluation`'s, with t
 network that `evaluation.features` names; its distance is KID where that is Inception.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,14 +52,34 @@ def score(checkpoint: str, config: Config) -> Score:
 
     dataset = open_dataset(config)
     count = judged_count(dataset.manifest, dataset.address)
-    # One network only: two distances have no order.
-    features = config.evaluation.features.split(",")[0].strip()
-    wish = EvaluateOptions(("kid",), (features,), count)
+    wish = EvaluateOptions(("kid",), (judging_network(config),), count)
     found = evaluate(checkpoint, dataset.address, wish, cache_dir=config.dataset.cache_dir)
     result = found.results[0]
     origin, figure = result.provenance, result.figures["kernel_distance"]
     named = f"{origin.features} {origin.weights_sha256[:8]}"
     return Score(figure.value, figure.error or 0.0, count, named, origin.fingerprint)
+
+
+def judging_network(config: Config) -> str:
+    """Returns the first network that `evaluation.features` names: two distances have no order."""
+    first = config.evaluation.features.split(",")[0].strip()
+    if first != "auto":
+        return first
+    from trainer.evaluation import networks
+
+    return networks.expanded((first,), config.dataset.size_px)[0]
+
+
+def refuse_unlike(scores: Sequence[Mapping[str, Any]]) -> None:
+    """Raises DataError where scores were not all measured with the same."""
+    for what in ("features", "fingerprint", "count"):
+        kinds = sorted({str(score[what]) for score in scores})
+        if len(kinds) > 1:
+            raise DataError(
+                f"trials were scored with different {what}: {', '.join(kinds)}",
+                expected="the same network, pictures and count for all: else nothing compares",
+                remedy="begin a new search: --out ADDRESS; with the same network on every node",
+            )
 
 
 def judged_count(manifest: Any, address: str) -> int:

@@ -17,6 +17,7 @@ from trainer import storage
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.errors import ConfigError
+from trainer.launch.tuning.score import judging_network, refuse_unlike
 from trainer.launch.tuning.space import Axis, config_of_trial, trials_of
 from trainer.launch.tuning.trial import Trial, read_scores, rungs_of
 
@@ -31,6 +32,7 @@ class Search:
     Attributes:
         address: Of the search's folder.
         base: The config that trials differ from; data set address absolute.
+        features: Name of the network that every trial is scored with.
         keys: That differ between trials.
         trials: In order.
         rungs: Steps at which trials are compared.
@@ -38,6 +40,7 @@ class Search:
 
     address: str
     base: Config
+    features: str
     keys: list[str]
     trials: list[Trial]
     rungs: list[int]
@@ -81,13 +84,15 @@ def plan(base: Config, axes: list[Axis], address: str, count: int | None) -> Sea
     folder = storage.open_folder(address).address
     data = storage.open_folder(base.dataset.address).address
     base = configs.override(base, [configs.setting("dataset.address", data)])
+    features = judging_network(base)
+    scored = configs.override(base, [configs.setting("evaluation.features", features)])
     trials = []
     for number, settings in enumerate(trials_of(axes, count, base.seed)):
         run = storage.join(folder, f"trials/trial-{number:04d}")
-        config = config_of_trial(base, settings, run)
+        config = config_of_trial(scored, settings, run)
         trials.append(Trial(number, settings, run, configs.to_yaml(config)))
     rungs = rungs_of(base.training.steps, REDUCTION)
-    return Search(folder, base, [axis.key for axis in axes], trials, rungs)
+    return Search(folder, base, features, [axis.key for axis in axes], trials, rungs)
 
 
 def claim(search: Search) -> bool:
@@ -98,7 +103,7 @@ def claim(search: Search) -> bool:
     """
     folder = storage.open_folder(search.address)
     wanted = {
-        "features": search.base.evaluation.features,  # unlike scores are never in one table
+        "features": search.features,
         "rungs": search.rungs,
         "trials": [asdict(trial) for trial in search.trials],
     }
@@ -119,15 +124,21 @@ def claim(search: Search) -> bool:
 def rows_of(search: Search, failed: dict[int, str]) -> list[Row]:
     """Returns what came of every trial, the best first.
 
-    Trials compare at the same step only: those that came further stand first.
+    Trials compare at the same step only: those that came further stand first, those that failed
+    last.
 
     Args:
         search: The search.
         failed: Why, by the number of the trial.
+
+    Raises:
+        DataError: Trials were scored in unlike ways.
     """
     rows = []
+    known = {trial.number: read_scores(trial.run) for trial in search.trials}
+    refuse_unlike([score for scores in known.values() for score in scores])
     for trial in search.trials:
-        scores = read_scores(trial.run)
+        scores = known[trial.number]
         last: dict[str, Any] = scores[-1] if scores else {}
         step = last.get("step", 0)
         state = "stopped" if step else "not begun"
@@ -146,9 +157,7 @@ def rows_of(search: Search, failed: dict[int, str]) -> list[Row]:
                 trial.run,
             )
         )
-    return sorted(
-        rows, key=lambda row: (-row.step, row.distance if row.distance is not None else 0.0)
-    )
+    return sorted(rows, key=lambda row: (row.state == "failed", -row.step, row.distance or 0.0))
 
 
 def write_best(search: Search, rows: list[Row], name: str) -> str:
@@ -158,7 +167,7 @@ def write_best(search: Search, rows: list[Row], name: str) -> str:
         ConfigError: No trial came to a score.
     """
     winner = rows[0]
-    if winner.distance is None:
+    if winner.distance is None or winner.state == "failed":
         raise ConfigError(
             "no trial came to a score",
             expected="one at least that trains to its first rung",

@@ -5,6 +5,7 @@ from the search's seed alone. Does not know how a trial is run.
 """
 
 import itertools
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from trainer.config import Config
 from trainer.errors import CatganError, ConfigError
 from trainer.seeds import random_bits
 
+log = logging.getLogger("catgan")
+
 DEFAULT_TRIALS = 16
 MAX_TRIALS = 1000
 
@@ -25,7 +28,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"^\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*(linear)?\s*$")
 _EXAMPLES = "--over generator_optimizer.rate=1e-4..1e-3 or --over model.base_channels=16,24,32"
 # Belong to the whole search: a trial that changed them would not compare with the others.
-_FIXED = re.compile(r"^(run|seed|training\.(steps|global_batch)|dataset\..*|cluster\..*)$")
+_FIXED = re.compile(r"^(run|seed|training\.(steps|global_batch)|(dataset|cluster|evaluation)\..*)$")
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,11 @@ class Axis:
             value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
         if self.whole:
             return str(min(max(round(value), int(self.low)), int(self.high)))
-        # Three digits: a rate is not known better than that.
-        return f"{value:.3g}"
+        # Three digits of how far the ends are apart: a rate is not known better than that.
+        apart = max(abs(self.low), abs(self.high)) / (self.high - self.low)
+        text = f"{value:.{3 + max(0, math.floor(math.log10(apart)))}g}"
+        # Rounded, it may lie outside.
+        return f"{min(max(float(text), self.low), self.high):.15g}"
 
 
 def read_axis(text: str) -> Axis:
@@ -162,6 +168,8 @@ def trials_of(axes: Sequence[Axis], count: int | None, seed: int) -> list[dict[s
         drawn[tuple(axis.at(share) for axis, share in zip(axes, shares, strict=True))] = None
         if len(drawn) == wanted:
             break
+    if len(drawn) < wanted:
+        log.warning("there are %d different trials, not %d", len(drawn), wanted)
     return [dict(zip(keys, chosen, strict=True)) for chosen in drawn]
 
 
