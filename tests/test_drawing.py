@@ -117,6 +117,7 @@ def test_without_checkpoints_the_saved_generator_is_taken(run, tmp_path):
         GenerateOptions(seed=-1),
         GenerateOptions(count=5000, grid=True),
         GenerateOptions(count=1, interpolate=True),
+        GenerateOptions(count=8, interpolate=True, grid=True),
     ],
 )
 def test_wishes_that_make_no_sense_are_refused_before_anything_is_read(wish, tmp_path):

@@ -38,7 +38,7 @@ def set_up(config: Config) -> Device:
     if not gpus:
         return Device("CPU", "the CPU")
     _take(gpus[0])
-    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
+    name = gpu_name()
     if len(gpus) > 1:
         log.warning(
             "%d GPUs are in sight; this process trains on the first, %s (several: cluster.workers)",
@@ -46,6 +46,14 @@ def set_up(config: Config) -> Device:
             name,
         )
     return Device("GPU", name)
+
+
+def gpu_name() -> str:
+    """Returns the GPU that a process here trains on, as its maker calls it; empty: none."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return ""
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
 
 
 def _take(gpu: tf.config.PhysicalDevice) -> None:

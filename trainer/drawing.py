@@ -135,6 +135,12 @@ def _check(wish: GenerateOptions) -> None:
             expected=f"at most {MAX_GRID_PICTURES:,}, because it is held in memory as a whole",
             remedy="lower --count, or leave --grid out",
         )
+    if wish.interpolate and wish.grid:
+        raise ConfigError(
+            "an interpolation with --grid",
+            expected="one of them: an interpolation is a strip of its own",
+            remedy="leave --grid out",
+        )
     if wish.interpolate and wish.count < 2:
         raise ConfigError(
             "an interpolation of one picture", expected="--count 2 or more", remedy="--count 8"

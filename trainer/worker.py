@@ -25,12 +25,12 @@ from trainer.callbacks.pace import TrainingClock
 from trainer.callbacks.preemption import Preemption
 from trainer.callbacks.sampling import draw_missing
 from trainer.callbacks.stop_requests import StopRequests
-from trainer.callbacks.writing import Start, Writing
+from trainer.callbacks.writing import Start, Writing, evaluating
 from trainer.config import Config, to_yaml
 from trainer.data.order import rows_of
 from trainer.data.stream import Dataset
 from trainer.distribution import Distribution
-from trainer.errors import CatganError
+from trainer.errors import CatganError, CheckpointError
 from trainer.gan.build import build_gan
 from trainer.gan.export import save_generator
 from trainer.gan.gan import GAN
@@ -126,11 +126,25 @@ def run(
         gan.load_state(begun.checkpoint.load(), begun.first_step)
     elif config.training.start_from:
         origin = checkpoint.open_address(config.training.start_from, NETWORKS)
+        _refuse_other_weights(origin, folder.must_have_record().origin)
         write_networks(gan, origin.load(NETWORKS))
     started = _Start(config, folder, dataset, begun, context, gan)
     if gan.step < config.training.steps:
         started.fit(extra_callbacks(gan))
+    else:
+        started.measure()
     return started.finish()
+
+
+def _refuse_other_weights(found: checkpoint.Checkpoint, noted: dict[str, Any]) -> None:
+    """A run that was killed before its first checkpoint begins anew, with the same weights."""
+    if noted.get("parts_sha256", found.parts_sha256) != found.parts_sha256:
+        raise CheckpointError(
+            f"{found.address} holds other weights than this run was begun with: that step was "
+            "trained again",
+            expected="the checkpoint that run.json names, unchanged",
+            remedy="begin a new run: another run=… with the same training.start_from",
+        )
 
 
 class _Start:
@@ -181,6 +195,8 @@ class _Start:
             keep_every_steps=config.checkpoint.keep_every_steps,
             before_publish=before_publish,
             published=published,
+            # Another rank publishes at most a run's last words, and nobody told it what is best.
+            prunes=self._writes,
         )
         total, going = self._schedule.total_steps, self._context.going
         handover = Handover(total, going, store, rows, self._meta)
@@ -191,6 +207,14 @@ class _Start:
             self._fit([*extra, *writing, *self._stopping(handover)])
             rows.flush()
         self._handed_over = handover.step
+
+    def measure(self) -> None:
+        """Has the last checkpoint measured, if a kill came between it and its measurement."""
+        found = evaluating(self._told()) if self._writes else None
+        if found is not None:
+            with closing([found]):
+                found.begin(self._gan.step)
+                found.end(self._gan.step)
 
     def _fit(self, callbacks: list) -> None:
         config, distribution = self._config, self._context.distribution
@@ -239,6 +263,7 @@ class _Start:
             meta=self._meta,
             world_size=context.distribution.world_size,
             row_extras=context.row_extras,
+            stop_asked=lambda: bool(context.stops.cause()),
             evaluator=context.evaluator,
             eager=context.eager,
         )

@@ -10,13 +10,14 @@ import psutil
 import pytest
 
 from tests.callbacks import tiny_run
+from tests.callbacks.test_sampling import KilledBeforeTheLastGrid
 from tests.evaluation.conftest import cats, network_file  # noqa: F401 (fixtures)
 from trainer import inspection
 from trainer.callbacks.cadence import Cadence
 from trainer.callbacks.evaluating import Evaluating, best_step, told_in_words
 from trainer.errors import TrainingError
-from trainer.launch import evaluators
-from trainer.run_folder import read_evaluations
+from trainer.launch import door, evaluators
+from trainer.run_folder import names, read_evaluations
 
 
 def found(value, features="net"):
@@ -67,7 +68,9 @@ def measuring(tmp_path):
             return asked[-1]
 
         folder = tiny_run.run_folder(tmp_path)
-        callback = Evaluating(folder, ask, Cadence(every_steps), total_steps, 4, best.append)
+        callback = Evaluating(
+            folder, ask, Cadence(every_steps), total_steps, 4, best.append, start=1
+        )
         callback.begin(0)
         return callback, asked, best
 
@@ -111,7 +114,7 @@ def test_a_checkpoint_stays_until_it_is_known_how_good_it_is(tmp_path):
 
     callback = Evaluating(
         tiny_run.run_folder(tmp_path), ask, Cadence(10), 100, 4, lambda step: None,
-        keep_measured=kept.append,
+        keep_measured=kept.append, start=1,
     )  # fmt: skip
     callback.begin(0)
     callback.published(10)
@@ -130,7 +133,7 @@ def test_a_measurement_that_cannot_begin_is_a_warning_too(tmp_path, caplog):
         raise TrainingError("no memory for a process", remedy="free some")
 
     callback = Evaluating(
-        tiny_run.run_folder(tmp_path), ask, Cadence(10), 20, 4, keep_best=lambda step: None
+        tiny_run.run_folder(tmp_path), ask, Cadence(10), 20, 4, lambda step: None, start=1
     )
     callback.begin(0)
     for step in (10, 20):
@@ -261,3 +264,42 @@ def test_the_process_that_measures_ends_with_the_one_that_began_it(tmp_path):
             return
         time.sleep(0.1)
     assert not psutil.pid_exists(child)
+
+
+def test_a_kill_after_the_last_step_costs_no_figure(watched, tmp_path):
+    """All steps are done and published; only what is measured beside the training is missing."""
+    killed = KilledBeforeTheLastGrid()
+    killed.folder = tmp_path
+    with pytest.raises(SystemExit):
+        tiny_run.train(tmp_path, *watched, callbacks=[killed])
+    folder = tiny_run.run_folder(tmp_path)
+    assert not folder.folder.exists(names.evaluation(12))
+    assert door.train(tiny_run.tiny_config(tmp_path, *watched)).status == "finished"
+    assert read_evaluations(folder)[-1]["step"] == 12
+
+
+def test_the_best_stays_where_nothing_is_measured_any_more(watched, tmp_path):
+    run = tiny_run.train(tmp_path, *watched)
+    first = {**found(-9.0), "step": 12, "images_seen": 48}
+    run.folder.folder.write(names.evaluation(12), json.dumps(first).encode())
+    door.resume(run.folder.address, ["training.steps=30", "evaluation.every_steps=0"])
+    left = {path.name for path in (tmp_path / "run/checkpoints").iterdir()}
+    assert left == {"step-000000012", "step-000000030"}
+
+
+def test_a_process_that_is_to_end_does_not_wait_for_the_last_figure(tmp_path, caplog):
+    asked = []
+
+    def ask(step):
+        asked.append(Question(step))
+        return asked[-1]
+
+    callback = Evaluating(
+        tiny_run.run_folder(tmp_path), ask, Cadence(10), 10, 4, lambda step: None,
+        start=1, stop_asked=lambda: bool(asked),
+    )  # fmt: skip
+    callback.begin(0)
+    callback.published(10)
+    callback.end(10)
+    assert len(asked) == 1
+    assert "catgan evaluate" in caplog.text

@@ -182,3 +182,12 @@ def test_space_for_two_more_than_are_kept_is_asked_for(run, monkeypatch):
     check_space(run, 2**20, keep_last=4, keep_every_steps=100)  # no checkpoint: it goes
     monkeypatch.setattr(run.folder, "free_bytes", lambda: None)
     check_space(run, 2**60, keep_last=4)
+
+
+def test_a_rank_that_was_not_told_what_is_best_deletes_nothing(run):
+    """One that publishes the last checkpoint for another."""
+    start = begin(run).start
+    save(run, start, 1, 2, 3, keep_last=1, prunes=False)
+    assert sorted(found.step for found in checkpoint.list_all(run)) == [1, 2, 3]
+    save(run, start, 4, keep_last=1)
+    assert sorted(found.step for found in checkpoint.list_all(run)) == [4]

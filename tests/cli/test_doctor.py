@@ -83,6 +83,7 @@ def test_a_dry_run_says_what_it_would_do(catgan, config):
     assert ended.code == 0
     assert "would examine" in ended.out
     assert "removed after it" in ended.out
+    assert len(catgan("doctor", config, "--dry-run", "--json").answer["would_examine"]) == 4
 
 
 def test_lines_for_a_person(catgan, config, tmp_path):

@@ -154,6 +154,23 @@ def test_overrides_hold_and_are_written(catgan, pictures, tmp_path):
     assert config.run == str(tmp_path / "there")
 
 
+def test_overrides_are_judged_together_with_what_is_chosen(catgan, pictures, tmp_path):
+    """Adaptive augmentation asks for kinds, which are chosen here; a crop decides the size."""
+
+    def planned(*overrides):
+        where = {"run": str(tmp_path / "there"), "device": "GPU"}
+        return bare_pictures.plan(str(pictures), overrides=overrides, **where)
+
+    adaptive = planned("loss.name=non_saturating", "augment.strength=adaptive").config
+    assert adaptive.augment.is_adaptive
+    cropped = planned("dataset.crop=face").config
+    assert cropped.dataset.crop == "face"
+    assert cropped.dataset.address.endswith("-face")
+    told = planned("dataset.size_px=128").lines
+    assert any("a smaller size" in line for line in told)
+    assert not any("a smaller size" in line for line in planned("dataset.size_px=32").lines)
+
+
 def test_a_dry_run_writes_nothing(catgan, pictures, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     ended = catgan("train", "--pictures", pictures, "--dry-run")

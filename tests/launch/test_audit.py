@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from tests.launch.conftest import EVERY, STEPS, open_run
-from trainer import checkpoint, config, storage
+from trainer import checkpoint, config, device, storage
 from trainer.checkpoint.format import serialise
 from trainer.checkpoint.listing import fetch_manifest, manifest_name
 from trainer.errors import CheckpointError, ConfigError
-from trainer.launch import again, audit
+from trainer.launch import again, audit, starting
 from trainer.launch.scratch import copy_all
 from trainer.launch.verify_compare import differences
-from trainer.run_folder import names
+from trainer.run_folder import RunRecord, StartRecord, names
+from trainer.run_folder.record import DatasetRecord
 
 
 @pytest.fixture
@@ -43,6 +44,45 @@ def test_a_stretch_of_an_untouched_run_is_the_same(audited, unbroken, tmp_path):
     assert found["different"] == []
     assert found["tensors"] > 20
     assert list(tmp_path.iterdir()) == []
+
+
+def record_of(*first_steps):
+    starts = tuple(
+        StartRecord(number=number, token=str(number), first_step=step)
+        for number, step in enumerate(first_steps, 1)
+    )
+    dataset = DatasetRecord(address="data", fingerprint="f")
+    return RunRecord(name="x", dataset=dataset, config_hash="", starts=starts)
+
+
+@pytest.mark.parametrize(
+    ("first_steps", "stretch", "inside"),
+    [
+        ((0, 20), (20, 40), []),
+        ((0, 20), (0, 40), [2]),
+        ((0, 20), (0, 20), []),
+        ((0, 50, 20), (20, 90), []),  # the run went back behind start 2
+        ((0, 50, 60, None), (20, 90), [2, 3]),
+    ],
+)
+def test_starts_inside_a_stretch_are_known(first_steps, stretch, inside):
+    found = again.starts_between(record_of(*first_steps), *stretch)
+    assert [start.number for start in found] == inside
+
+
+def test_a_stretch_of_several_starts_and_another_device_accuse_nobody(monkeypatch):
+    """Settings may have changed at a checkpoint that is not kept."""
+    ours = starting.versions()
+    trained = StartRecord(number=1, token="1", first_step=0, versions=ours)
+    exact = config.from_text("deterministic: true")
+    assert not audit._why_not_exact(exact, trained, [])
+    later = StartRecord(number=2, token="2", first_step=50, versions=ours)
+    assert "from step 50" in audit._why_not_exact(exact, trained, [later])
+    on_gpu = trained.model_copy(update={"versions": {**ours, "gpu": "X"}})
+    assert "gpu X there, none here" in audit._why_not_exact(exact, on_gpu, [])
+    monkeypatch.setattr(device, "gpu_name", lambda: "X")
+    assert not audit._why_not_exact(exact, on_gpu, [])
+    assert "gpu none there, X here" in audit._why_not_exact(exact, trained, [])
 
 
 def flip_one_bit(run, step: int) -> str:

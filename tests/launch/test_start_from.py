@@ -112,6 +112,26 @@ def test_a_resumed_run_asks_the_other_no_more_and_is_the_same(parent, tmp_path):
     assert_same(saved(tmp_path / "run", 12), whole)
 
 
+def test_a_run_begins_anew_only_with_the_same_weights(parent, tmp_path):
+    """Killed before its first checkpoint, while the other run trained that step again."""
+
+    class Kill(StepCallback):
+        def after_call(self, step, logs):
+            raise RuntimeError("killed")
+
+    wanted = f"training.start_from={parent}/checkpoints/step-000000010"
+    with pytest.raises(RuntimeError):
+        tiny_run.train(tmp_path, wanted, callbacks=[Kill()])
+    (tmp_path / "run").rename(tmp_path / "child")
+    shutil.rmtree(parent)
+    other = tiny_run.train(tmp_path, "generator_optimizer.rate=1e-3")
+    (tmp_path / "run").rename(parent)
+    (tmp_path / "child").rename(tmp_path / "run")
+    assert other.outcome.status == "finished"
+    with pytest.raises(CheckpointError, match="other weights than this run was begun with"):
+        tiny_run.door.resume(str(tmp_path / "run"))
+
+
 def test_what_it_began_with_cannot_change_on_the_way(parent, tmp_path):
     tiny_run.train(tmp_path)
     with pytest.raises(ConfigError, match="it decides the first weights"):

@@ -127,6 +127,19 @@ def test_curves_have_been_drawn(opened, run):
     assert "0.5 at first, 0.25 at last" in page.locator(".chart").first.inner_text()
 
 
+def test_error_bars_lie_inside_their_chart(opened, run):
+    """Both measured values lie near each other, beside their errors."""
+    measured(run, 10, 0.2501)
+    page = opened(run.address)
+    outside = """Bokeh.documents.map((d) => d.roots()[0]).flatMap((plot) => plot.renderers
+        .filter((one) => one.data_source.data.low)
+        .filter((one) => Math.min(...one.data_source.data.low) < plot.y_range.start
+            || Math.max(...one.data_source.data.high) > plot.y_range.end)).length"""
+    bars = outside.replace(".filter((one) => Math.min", ".filter((one) => true || Math.min")
+    assert page.evaluate(bars) > 0
+    assert page.evaluate(outside) == 0
+
+
 def test_charts_are_drawn_when_they_come_into_sight_and_move_together(browser, run, tmp_path):
     out = tmp_path / "report.html"
     report([run.address], str(out))
@@ -155,6 +168,10 @@ def test_dark_mode_is_dark_and_readable(opened, run):
     assert contrast(ink, paper) > 7
     soft = page.evaluate("getComputedStyle(document.querySelector('p.about')).color")
     assert contrast(soft, paper) > 4.5
+    # Text of the charts, which are drawn, has the colour of the scheme as well.
+    texts = "Bokeh.documents.map((d) => d.roots()[0].below[0].major_label_text_color)"
+    page_soft = "getComputedStyle(document.documentElement).getPropertyValue('--soft').trim()"
+    assert set(page.evaluate(texts)) == {page.evaluate(page_soft)}
     assert luminance(paper) < 0.05
 
 

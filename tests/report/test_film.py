@@ -17,7 +17,7 @@ STEPS = tuple(range(0, 200, 10))
 
 @pytest.fixture
 def run(tmp_path):
-    return made_run(tmp_path / "run", samples=STEPS)
+    return made_run(tmp_path / "run", samples=STEPS, step=STEPS[-1])
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])
@@ -45,6 +45,9 @@ def test_a_film_in_a_bucket_format_of_video(run, tmp_path):
     found = film(run.address, str(out), FilmOptions(frames=5, side_px=96, frames_per_sec=4))
     with av.open(io.BytesIO(out.read_bytes())) as made:
         assert sum(1 for _ in made.decode(video=0)) == found["frames"] + 8
+    film(run.address, str(out), FilmOptions(frames=5, side_px=96, frames_per_sec=2.5))
+    with av.open(io.BytesIO(out.read_bytes())) as made:
+        assert float(made.streams.video[0].average_rate) == pytest.approx(2.5)
 
 
 def test_it_is_made_smaller_until_it_fits(run, tmp_path):

@@ -1,6 +1,7 @@
 """The page as a file: what is on it, its size, and that strangers' text stays text."""
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from trainer.errors import CheckpointError, ConfigError
 from trainer.report import pictures
 from trainer.report.page import MOST_CHECKPOINTS, page, report
 from trainer.report.run_view import read_run
-from trainer.run_folder import MetricsLog, NewRun
+from trainer.run_folder import MetricsLog, NewRun, names
 
 
 @pytest.fixture
@@ -104,6 +105,36 @@ def test_answers_are_probabilities_or_beside_real_ones(tmp_path):
 def test_answers_of_another_step_or_without_real_pictures_are_left_out(run, step, real):
     answer(run, step, [1.0] * COUNT, real)
     assert pictures.answers_of(read_run(run.address), 20) == ([], "")
+
+
+@pytest.mark.parametrize(
+    "told", [[], {"step": 20, "fake_logits": [None]}, {"step": 20, "fake_logits": 1}]
+)
+def test_answers_that_are_none_are_left_out(run, told):
+    run.folder.write(names.ANSWERS, json.dumps(told).encode())
+    assert pictures.answers_of(read_run(run.address), 20) == ([], "")
+    run.folder.write(
+        names.ANSWERS, b'{"step": 20, "fake_logits": [1.0], "real_logits": [NaN, 1.0]}'
+    )
+    assert pictures.answers_of(read_run(run.address), 20) == ([], "")
+
+
+def test_an_audit_that_is_none_is_left_out(run, caplog):
+    run.folder.write(names.audit(10), b"{}")
+    assert read_run(run.address).audits == ()
+    assert "left out" in caplog.text
+
+
+def test_what_the_run_went_back_behind_is_not_shown(tmp_path):
+    """Grids and figures of step 20 are of a history that was left at step 10."""
+    run = made_run(tmp_path / "run", metrics=rows(range(10, 21)))
+    measured(run, 20, 0.1)
+    third = run.claim_start(NewRun("made", "pictures", "f" * 32, "0" * 16), host="here")
+    run.settle_start(third, 10, 640)
+    seen = read_run(run.address)
+    assert seen.samples == (0, 10)
+    assert seen.evaluations == []
+    assert seen.rows[-1]["step"] == 10
 
 
 def test_hostile_words_stay_text(tmp_path):

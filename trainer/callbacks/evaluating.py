@@ -59,6 +59,8 @@ class Evaluating(StepCallback):
             the training.
         keep_measured: Told the steps that wait to be measured, or are, whenever they change: a
             checkpoint must not go before it is known whether it is the best.
+        start: Number of this start.
+        stop_asked: Whether the process is to end: the last measurement is not waited for then.
     """
 
     def __init__(
@@ -71,6 +73,9 @@ class Evaluating(StepCallback):
         keep_best: Callable[[int], None],
         on_measured: Callable[[Sequence[Found]], None] = lambda found: None,
         keep_measured: Callable[[frozenset[int]], None] = lambda steps: None,
+        *,
+        start: int,
+        stop_asked: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -79,6 +84,7 @@ class Evaluating(StepCallback):
         self._total_steps, self._global_batch = total_steps, global_batch
         self._keep_best, self._on_measured = keep_best, on_measured
         self._keep_measured = keep_measured
+        self._start, self._stop_asked = start, stop_asked
         self._behind = Background("evaluations")
         self._last_step, self._last_secs = 0, time.monotonic()
         self._waiting: int | None = None
@@ -119,11 +125,9 @@ class Evaluating(StepCallback):
             self.after_call(step, {})
             if self._job is not job:
                 deadline = time.monotonic() + _LAST_SECS
-            if time.monotonic() > deadline:
+            if self._stop_asked() or time.monotonic() > deadline:
                 remedy = catgan("evaluate", self._folder.address)
-                log.warning(
-                    "the last checkpoint was not measured in %.0f s: %s", _LAST_SECS, remedy
-                )
+                log.warning("the last checkpoint was not measured; it still can be: %s", remedy)
                 return
             time.sleep(_POLL_SECS)
 
@@ -175,7 +179,7 @@ class Evaluating(StepCallback):
         """Writes an answer, behind the training: a bucket may take its time."""
         try:
             found = job.result()
-            write_evaluation(self._folder, step, step * self._global_batch, found)
+            write_evaluation(self._folder, step, step * self._global_batch, found, self._start)
         except CatganError as error:
             self._failed(step, error)
             return

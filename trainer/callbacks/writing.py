@@ -16,7 +16,7 @@ from trainer.callbacks.base import StepCallback
 from trainer.callbacks.cadence import Cadence, Due, Schedule
 from trainer.callbacks.checkpointing import Checkpointing
 from trainer.callbacks.data_wait import DataWait
-from trainer.callbacks.evaluating import Evaluating, Evaluator, Found, scalars
+from trainer.callbacks.evaluating import Evaluating, Evaluator, Found, best_step, scalars
 from trainer.callbacks.health_watch import HealthWatch
 from trainer.callbacks.metrics import Metrics
 from trainer.callbacks.nonfinite import NonFinite
@@ -27,7 +27,7 @@ from trainer.callbacks.sampling import Sampling
 from trainer.callbacks.tensorboard import TensorBoard
 from trainer.config import Config
 from trainer.errors import CatganError
-from trainer.run_folder import MetricsLog, RunFolder
+from trainer.run_folder import MetricsLog, RunFolder, read_evaluations
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Start:
         meta: `step -> what a checkpoint holds besides arrays`.
         world_size: Workers.
         row_extras: Returns more figures for a row.
+        stop_asked: Whether the process is to end.
         evaluator: Measures checkpoints; None: nobody does.
         eager: A person may sit in the debugger.
     """
@@ -61,8 +62,33 @@ class Start:
     meta: Callable[[int], Mapping[str, Any]]
     world_size: int
     row_extras: Callable[[], dict[str, float]]
+    stop_asked: Callable[[], bool]
     evaluator: Evaluator | None
     eager: bool
+
+
+def evaluating(
+    start: Start,
+    keep_best: Callable[[int], None] = lambda step: None,
+    on_measured: Callable[[Sequence[Found]], None] = lambda found: None,
+    keep_measured: Callable[[frozenset[int]], None] = lambda steps: None,
+) -> Evaluating | None:
+    """Returns what has checkpoints measured, or None where nobody does; see `Evaluating`."""
+    asked, batch = start.config.evaluation, start.config.training.global_batch
+    if start.evaluator is None or not asked.every_steps.value:
+        return None
+    return Evaluating(
+        start.folder,
+        start.evaluator,
+        Cadence.of(asked.every_steps, batch, start.train_count),
+        start.schedule.total_steps,
+        batch,
+        keep_best,
+        on_measured,
+        keep_measured,
+        start=start.begun.start,
+        stop_asked=start.stop_asked,
+    )
 
 
 class Writing:
@@ -163,10 +189,7 @@ class Writing:
         )
 
     def _evaluating(self) -> list[Evaluating]:
-        start, asked = self._start, self._start.config.evaluation
-        if start.evaluator is None or not asked.every_steps.value:
-            return []
-        batch = start.config.training.global_batch
+        start = self._start
 
         def keep_best(step: int) -> None:
             self._store.best = step
@@ -178,18 +201,14 @@ class Writing:
             self._to_board({"step": found[-1]["step"], **scalars(found[-1])})
             self._health.measured(found)
 
-        return [
-            Evaluating(
-                start.folder,
-                start.evaluator,
-                Cadence.of(asked.every_steps, batch, start.train_count),
-                start.schedule.total_steps,
-                batch,
-                keep_best,
-                on_measured,
-                keep_measured,
-            )
-        ]
+        found = evaluating(start, keep_best, on_measured, keep_measured)
+        if found is None:
+            # What was found to be the best before stays.
+            known = read_evaluations(start.folder)
+            first_step = start.begun.first_step
+            self._store.best = best_step([one for one in known if one["step"] <= first_step])
+            return []
+        return [found]
 
     def _last_good(self) -> int | None:
         with contextlib.suppress(CatganError):

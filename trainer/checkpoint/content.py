@@ -4,6 +4,7 @@ Owns the single pass in which a part is read, verified and taken apart. Does not
 choose between checkpoints, see `trainer.checkpoint.reader`. Writes nothing.
 """
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -41,6 +42,12 @@ class Checkpoint:
     def step(self) -> int:
         """Finished steps."""
         return self.manifest.step
+
+    @property
+    def parts_sha256(self) -> str:
+        """SHA-256 over those of its parts: the same where every byte of every tensor is."""
+        digests = "".join(part.sha256 for part in self.manifest.parts)
+        return hashlib.sha256(digests.encode()).hexdigest()
 
     @property
     def images_seen(self) -> int:

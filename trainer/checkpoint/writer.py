@@ -37,6 +37,7 @@ class CheckpointStore:
         published: Called in the background with the step of each checkpoint that counts now.
         part_bytes: Most tensor bytes of a part.
         upload_threads: Parts that are serialised and uploaded at once.
+        prunes: Whether it deletes old checkpoints; not where it does not know which is the best.
 
     Attributes:
         waits: How many saves had to wait for the one before.
@@ -57,6 +58,7 @@ class CheckpointStore:
         published: Callable[[int], None] = lambda step: None,
         part_bytes: int = PART_BYTES,
         upload_threads: int = 4,
+        prunes: bool = True,
     ):
         self._publisher = Publisher(
             run,
@@ -66,6 +68,7 @@ class CheckpointStore:
             upload_threads=upload_threads,
         )
         self._published = published
+        self._prunes = prunes
         self._retention = Retention(run, start, Policy(keep_last, keep_every_steps))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -166,6 +169,8 @@ class CheckpointStore:
             raise wrapped from error
         self.last_published = snapshot.step
         self._published(snapshot.step)
+        if not self._prunes:
+            return
         try:
             self._retention.prune(snapshot.step, self.best, self.measured)
         except (StorageError, CheckpointError) as error:

@@ -21,6 +21,8 @@ from trainer.presets import Preset
 
 log = logging.getLogger("catgan")
 
+_DECIDING = ("dataset.size_px", "dataset.crop")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -88,10 +90,13 @@ def plan(
     if path.exists():
         return _found(path, survey, address, crop, overrides)
     chosen = Config().model_copy(update={"run": address})
-    asked = configs.from_text("", list(overrides)).dataset.size_px if overrides else 0
-    size = asked if any(item.startswith("dataset.size_px=") for item in overrides) else 0
-    preset = presets.decide(survey, device, crop=crop or "center", size_px=size)
-    items = [*_items(preset, survey, address, crop or "center"), *overrides]
+    # These two decide the rest; the whole is checked once it is together.
+    asked = {key: [item for item in overrides if item.startswith(f"{key}=")] for key in _DECIDING}
+    dataset = configs.from_text("", [item for items in asked.values() for item in items]).dataset
+    size_px = dataset.size_px if asked["dataset.size_px"] else 0
+    crop = crop or dataset.crop
+    preset = presets.decide(survey, device, crop=crop, size_px=size_px)
+    items = [*_items(preset, survey, address, crop), *overrides]
     chosen = configs.override(chosen, items)
     return Plan(chosen, path, tuple(_lines(survey, chosen, preset, device)), False)
 
@@ -153,9 +158,10 @@ def _lines(survey: Survey, config: Config, preset: Preset, device: str) -> list[
         f"({training.steps * training.global_batch:,} pictures shown)",
     ]
     if preset.too_small:
+        smaller = " (a smaller size: dataset.size_px=32)" if size > 32 else ""
         lines.append(
             f"about {preset.too_small:.0%} of the pictures are too small for {size} px and "
-            "will be left out (a smaller size: dataset.size_px=32)"
+            f"will be left out{smaller}"
         )
     if survey.count < presets.FEW_PICTURES:
         lines.append(presets.expectation(survey.count))

@@ -57,7 +57,7 @@ def doctor(
 
     secs = TRIAL_SECS if secs is None else secs
     if dry_run:
-        _tell_dry(config, address, secs)
+        _tell_dry(config, address, secs, as_json)
         return
     tell = (lambda finding: None) if as_json else _show
     if job_server.is_job_server(address):
@@ -115,7 +115,7 @@ def _show(finding: Any) -> None:
         click.echo(f"{'':{_WIDTH}}  do: {finding.remedy}")
 
 
-def _tell_dry(config: Any, address: str | None, secs: float) -> None:
+def _tell_dry(config: Any, address: str | None, secs: float, as_json: bool) -> None:
     settings = config.cluster
     where = f"the cluster at {address}" if address else "this machine"
     what = [
@@ -125,5 +125,8 @@ def _tell_dry(config: Any, address: str | None, secs: float) -> None:
     ]
     if secs:
         what.append(f"a piece of the run, {secs:g} s, in {config.run}-doctor-…, removed after it")
+    if as_json:
+        give({"would_examine": what})
+        return
     for line in what:
         click.echo(f"would examine {line}")

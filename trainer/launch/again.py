@@ -17,7 +17,7 @@ from trainer.launch import door
 from trainer.launch.scratch import scratch_folder
 from trainer.launch.starting import Options
 from trainer.progress import Interval
-from trainer.run_folder import RunFolder, names
+from trainer.run_folder import RunFolder, RunRecord, StartRecord, names
 
 
 @contextlib.contextmanager
@@ -31,7 +31,8 @@ def config_until(run: RunFolder, step: int) -> Config:
     """Returns the config with which a run was trained up to a step.
 
     It is that of the first checkpoint from there on: a start goes on from a checkpoint, so no
-    key changed between it and the one before. Beyond the last it is the run's own.
+    key changed between it and the one before, but where that one is not kept: see
+    `starts_between`. Beyond the last it is the run's own.
 
     Raises:
         CheckpointError: There is no run, or it is damaged.
@@ -40,6 +41,27 @@ def config_until(run: RunFolder, step: int) -> Config:
     if later:
         return config_of(checkpoint.open_step(run, min(later), prefixes=()))
     return configs.from_text(run.read_config(), where=f"the config of {run.address}")
+
+
+def starts_between(record: RunRecord, first: int, last: int) -> list[StartRecord]:
+    """Returns the starts that a stretch was trained by, but for the one that began it.
+
+    They went on from checkpoints inside it, which are not kept, maybe with other settings, on
+    another machine or with another number of workers.
+
+    Args:
+        record: Of the run.
+        first: Step before the stretch.
+        last: Its last step.
+    """
+    found, left = [], last
+    for start in reversed(record.starts):
+        if start.first_step is None or start.first_step >= left:
+            continue  # it trained nothing of the stretch, or a later start went back behind it
+        if start.first_step > first:
+            found.append(start)
+        left = start.first_step
+    return found[::-1]
 
 
 def train_again(

@@ -10,6 +10,7 @@ import json
 import logging
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -106,7 +107,8 @@ def audit(address: str, *, interval: str = "random", dataset: str = "", scratch:
     secs = time.monotonic() - began
     unlike = differences(expected, found)
     trained = record.starts[-1] if whole else _start_of(run, last)
-    why_not = _why_not_exact(config, trained)
+    others = again.starts_between(record, first, last)
+    why_not = _why_not_exact(config, trained, others)
     return Audit(
         run.address,
         first,
@@ -163,20 +165,29 @@ def _stretch(saved: list[int], interval: str) -> tuple[int, int]:
     return found[0]
 
 
-def _why_not_exact(config: Config, trained: StartRecord) -> str:
+def _why_not_exact(config: Config, trained: StartRecord, others: Sequence[StartRecord]) -> str:
     """Says why bits may differ though nothing was changed; empty where they may not."""
+    from trainer.device import gpu_name
+
     here = starting.versions()
-    reasons = []
+    if name := gpu_name():
+        here["gpu"] = name
+    reasons = [
+        f"start {start.number} went on from step {start.first_step:,}, whose checkpoint is not "
+        "kept, maybe with other settings"
+        for start in others
+    ]
     if not config.deterministic:
         reasons.append("the run is not deterministic (deterministic=true would make it so)")
     if trained.world_size > 1:
         reasons.append(f"{trained.world_size} workers trained it, one does here")
     if "processor" not in trained.versions:
         reasons.append("the run does not say on what processor it was trained")
+    known = trained.versions
     other = [
-        f"{name} {there} there, {here.get(name, 'none')} here"
-        for name, there in trained.versions.items()
-        if here.get(name) != there
+        f"{name} {known.get(name, 'none')} there, {here.get(name, 'none')} here"
+        for name in dict.fromkeys([*known, *here])
+        if here.get(name) != known.get(name)
     ]
     return "; ".join([*reasons, *other])
 

@@ -155,7 +155,6 @@ class _Driver:
             overrides=dict(item.split("=", 1) for item in overrides),
             holder=self._held.holder,
         )
-        self._folder.write_config(configs.to_yaml(self._config))
         return number
 
     def _settle(self, number: int) -> int:
@@ -164,6 +163,8 @@ class _Driver:
 
         from_step = self._options.from_step if self._attempts == 1 else None
         begun = checkpoint.settle(self._folder, number, from_step=from_step)
+        # Not before: a step that is not there leaves the run as it was.
+        self._folder.write_config(configs.to_yaml(self._config))
         announce.tell_where(begun, self._config)
         self._coordinator.set_beginning.remote(Beginning(begun.start, begun.first_step))
         return begun.first_step

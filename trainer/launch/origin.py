@@ -5,7 +5,6 @@ what the run's record says of it. The weights themselves are loaded by `trainer.
 the run has a checkpoint of its own, the other run is not asked again.
 """
 
-import hashlib
 from typing import Any
 
 from trainer import checkpoint, storage
@@ -70,14 +69,11 @@ def told(config: Config, record: RunRecord | None) -> dict[str, Any]:
         return {}
     found = checkpoint.open_address(config.training.start_from)
     _refuse_other_networks(config, found)
-    digest = hashlib.sha256()
-    for part in found.manifest.parts:
-        digest.update(part.sha256.encode())
     return {
         "address": found.address,
         "step": found.step,
         "images_seen": found.images_seen,
-        "parts_sha256": digest.hexdigest(),
+        "parts_sha256": found.parts_sha256,
         "fingerprint": found.meta.get("fingerprint", ""),
     }
 

@@ -106,6 +106,14 @@ def replay(
     config = _config(run, step, overrides, dataset)
     first = max((at for at in saved if at < step), default=0)
     log.info("rebuilding step %s of %s from %s", f"{step:,}", run.address, f"{first:,}")
+    last = min((at for at in saved if at >= step), default=run.must_have_record().step)
+    for start in again.starts_between(run.must_have_record(), first, last):
+        log.warning(
+            "start %d went on from step %s, whose checkpoint is not kept: settings of before may "
+            "have been others, which can be given",
+            start.number,
+            f"{start.first_step:,}",
+        )
     with again.scratch_run(scratch or "replay") as place:
         gan = _at(run, config, first, step - 1, place)
     found = _looked_at(gan, config, step)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by those who see red and green alike; black and yellow left
 # out, because they vanish on one of the two backgrounds.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# Readable on white and on black; the page's script changes them with the colour scheme.
+# Of lines; the page's script gives text the colour of the scheme.
 _GREY = "#777777"
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 _HEIGHT_PX, _LANE_PX = 230, 110
@@ -107,7 +107,7 @@ def _chart(chart: Chart, last_images: float) -> "figure":
 
 
 def _line(plot: "figure", line: Line, colour: str, place: int) -> None:
-    from bokeh.models import ColumnDataSource, Whisker
+    from bokeh.models import ColumnDataSource
 
     data = {"x": line.images, "y": line.values, "name": [line.label] * len(line.values)}
     source = ColumnDataSource(data)
@@ -121,9 +121,11 @@ def _line(plot: "figure", line: Line, colour: str, place: int) -> None:
     if line.errors is not None:
         source.data["low"] = line.values - line.errors
         source.data["high"] = line.values + line.errors
-        whisker = Whisker(base="x", lower="low", upper="high", source=source, line_color=colour)
-        whisker.upper_head.line_color = whisker.lower_head.line_color = colour
-        plot.add_layout(whisker)
+        # Not Bokeh's whiskers: its axes do not make room for them.
+        bars = {"source": source, "color": colour, "legend_label": line.label}
+        plot.segment("x", "low", "x", "high", **bars)
+        for end in ("low", "high"):
+            plot.scatter("x", end, marker="dash", size=8, **bars)
 
 
 def _history(lanes: Sequence[tuple[str, Sequence[Event], int]], last_images: float) -> "figure":

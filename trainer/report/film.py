@@ -7,6 +7,7 @@ Pillow's, MP4 is PyAV's, which is an extra (`pip install av`).
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -184,11 +185,11 @@ def _mp4(pictures: Sequence[Image.Image], frames_per_sec: float) -> bytes:
     av = _av()
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("h264", rate=max(1, round(frames_per_sec)))
+        stream = container.add_stream("h264", rate=Fraction(frames_per_sec).limit_denominator(1000))
         stream.width, stream.height = pictures[0].size
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "23"}
-        held = [pictures[-1]] * round(frames_per_sec * _LAST_SECS)
+        held = [pictures[-1]] * max(1, round(frames_per_sec * _LAST_SECS))
         for picture in [*pictures, *held]:
             frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
             container.mux(stream.encode(frame))

@@ -165,12 +165,12 @@ def _tiles(run: RunView) -> tuple[tuple[Tile, ...], str]:
 
 def answers_of(run: RunView, step: int) -> tuple[list[float], str]:
     """Returns D's answer to each picture of a step's grid, between 0 and 1, and how to read it."""
-    told: dict[str, Any] = {}
+    told: Any = {}
     with contextlib.suppress(storage.NotFound, ValueError):
         told = json.loads(run.folder.folder.read(names.ANSWERS))
-    if told.get("step") != step:
+    if not isinstance(told, dict) or told.get("step") != step:
         return [], ""
-    fake, real = told.get("fake_logits", []), told.get("real_logits", [])
+    fake, real = _numbers(told.get("fake_logits")), _numbers(told.get("real_logits"))
     if run.config.loss.name == "non_saturating":
         about = "the probability that D gives to “this one is real”"
         return [_sigmoid(logit) for logit in fake], about
@@ -182,6 +182,13 @@ def answers_of(run: RunView, step: int) -> tuple[list[float], str]:
         "for this loss its logits have no zero of their own"
     )
     return [_sigmoid(logit - middle) for logit in fake], about
+
+
+def _numbers(told: Any) -> list[float]:
+    """What a file says, if it is a list of finite numbers; else nothing."""
+    if not isinstance(told, list) or not all(isinstance(x, int | float) for x in told):
+        return []
+    return [float(x) for x in told] if all(map(math.isfinite, told)) else []
 
 
 def _sigmoid(logit: float) -> float:

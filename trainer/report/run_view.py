@@ -126,16 +126,22 @@ def read_run(address: str) -> RunView:
     folder = RunFolder(storage.open_folder(run))
     record = folder.must_have_record()
     listed = [names.parse_sample(entry.name) for entry in folder.folder.list(f"{names.SAMPLES}/")]
+    rows, saved = read_metrics(folder), _saved(folder)
+    # Beyond lies what the run went back behind and has not reached again.
+    reached = max([record.step, *saved, *(row["step"] for row in rows[-1:])])
     return RunView(
         folder,
         record,
         configs.from_text(folder.read_config(), where=f"the config of {folder.address}"),
-        read_metrics(folder),
+        rows,
         read_evaluations(folder),
-        tuple(sorted(step for step in listed if step is not None)),
-        tuple(_saved(folder)),
+        tuple(sorted(step for step in listed if step is not None and step <= reached)),
+        tuple(saved),
         tuple(_audits(folder)),
     )
+
+
+_AUDIT_KEYS = ("first", "last", "tensors", "different", "why_not", "time", "secs", "verdict")
 
 
 def _audits(folder: RunFolder) -> list[dict[str, Any]]:
@@ -144,8 +150,11 @@ def _audits(folder: RunFolder) -> list[dict[str, Any]]:
         if names.parse_audit(entry.name) is None:
             continue
         try:
-            found.append(json.loads(folder.folder.read(entry.name)))
-        except ValueError as error:
+            told = json.loads(folder.folder.read(entry.name))
+            if missing := [key for key in _AUDIT_KEYS if key not in told]:
+                raise ValueError(f"no {missing[0]}")
+            found.append(told)
+        except (ValueError, TypeError) as error:
             log.warning("left out: %s: %s", folder.folder.address_of(entry.name), error)
     return sorted(found, key=lambda told: int(told["last"]))
 
