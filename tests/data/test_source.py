@@ -1,9 +1,13 @@
 """Folders and archives: everything in them is found, nothing outside of them is touched."""
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
@@ -145,6 +149,37 @@ def test_a_zip_bomb_is_refused_by_its_directory_and_by_its_content(tmp_path):
     assert caught.value.reason == "damaged"
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_of_another_method_is_not_unpacked_whole(tmp_path, method):
+    """It says that it is small, and would be 256 MB."""
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", method) as archive, archive.open("bomb.png", "w") as member:
+        for _ in range(256):
+            member.write(bytes(1 << 20))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02") + 24
+    data[at : at + 4] = (1000).to_bytes(4, "little")
+    path.write_bytes(data)
+    (item,) = items_of(path, tmp_path).values()
+    tracemalloc.start()
+    with pytest.raises(Rejected, match="damaged"):
+        read(item.ref)
+    assert tracemalloc.get_traced_memory()[1] < 60e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_another_method_is_a_reason_too(tmp_path, method):
+    path = write_zip(tmp_path / "source.zip", {"a.png": noise(0), "b.png": noise(1)}, method)
+    data = bytearray(path.read_bytes())
+    data[100] ^= 0xFF
+    path.write_bytes(data)
+    items = items_of(path, tmp_path)
+    with pytest.raises(Rejected, match="damaged"):
+        read(items["a.png"].ref)
+    assert read(items["b.png"].ref) == noise(1)
+
+
 def test_a_damaged_member_is_a_reason_not_an_end(tmp_path):
     path = write_zip(tmp_path / "source.zip", {"a.png": noise(0), "b.png": noise(1)})
     data = bytearray(path.read_bytes())
@@ -167,6 +202,46 @@ def test_an_archive_cut_short_is_an_error_that_says_so(tmp_path, kind, beyond):
         write_tar(path, files, "w:" + kind.partition(".")[2])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + beyond])
     with pytest.raises(DataError, match=r"damaged|neither a zip nor a tar"):
+        items_of(path, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_a_damaged_header_is_no_end(tmp_path, kind):
+    """Pictures behind it would be lost without a word."""
+    plain = write_tar(tmp_path / "plain.tar", pictures(5), "w:")
+    data = bytearray(plain.read_bytes())
+    third = [at for at in range(0, len(data), 512) if data[at + 257 : at + 262] == b"ustar"][2]
+    data[third + 3] ^= 0xFF
+    pack = {"tar": bytes, "tar.gz": gzip.compress, "tar.bz2": bz2.compress, "tar.xz": lzma.compress}
+    path = tmp_path / f"source.{kind}"
+    path.write_bytes(pack[kind](bytes(data)))
+    with pytest.raises(DataError, match="damaged"):
+        items_of(path, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_the_checksum_of_a_compressed_archive_is_verified(tmp_path, kind):
+    """It stands at the end, behind all members."""
+    path = write_tar(tmp_path / f"source.tar.{kind}", pictures(5), f"w:{kind}")
+    data = bytearray(path.read_bytes())
+    data[-6] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="damaged"):
+        items_of(path, tmp_path)
+
+
+def test_a_member_of_negative_size_is_refused(tmp_path):
+    """Its reader would stand still at it for ever."""
+    path = tmp_path / "source.tar"
+    files = [tarfile.TarInfo(name) for name in ("a.png", "b.png")]
+    path.write_bytes(b"".join(member.tobuf() for member in files) + bytes(1024))
+    data = bytearray(path.read_bytes())
+    data[512 + 124 : 512 + 136] = b"\xff" * 10 + (-512 & 0xFFFF).to_bytes(2, "big")
+    header = data[512:1024]
+    header[148:156] = b" " * 8
+    data[512 + 148 : 512 + 156] = f"{sum(header):06o}\0 ".encode()
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="-512 bytes"):
         items_of(path, tmp_path)
 
 

@@ -5,6 +5,9 @@ member called `../x` or `/etc/x` is a label like any other; links and devices
 are refused.
 """
 
+import bz2
+import contextlib
+import gzip
 import logging
 import lzma
 import stat
@@ -20,6 +23,12 @@ from trainer.data.naming import MAX_NOTE_BYTES, is_note
 from trainer.errors import DataError
 
 log = logging.getLogger("catgan.data")
+
+# By what compressed files begin with. Their readers verify checksums, `tarfile`'s own do not.
+_UNPACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+# What may stand behind the end of a tar archive.
+_MOST_PADDING_BYTES = 64 << 20
 
 
 class ZipSource(Source):
@@ -72,8 +81,10 @@ class TarSource(Source):
         self._path = path
         with path.open("rb") as file:
             first = file.read(6)
-        packed = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-        self.streams = first.startswith(packed)
+        self._unpacked = next(
+            (o for magic, o in _UNPACKED.items() if first.startswith(magic)), None
+        )
+        self.streams = self._unpacked is not None or first.startswith(_ZSTANDARD)
         self.lists_cheaply = not self.streams
 
     def items(self) -> Iterator[Item]:
@@ -109,31 +120,51 @@ class TarSource(Source):
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         try:
-            with (
-                tarfile.open(self._path, "r|*")
-                if self.streams
-                else tarfile.open(self._path, "r:") as archive
-            ):
+            with self._opened() as archive:
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
                     yield archive, member
-                if not self.streams:
-                    self._must_end_at(archive.offset)
-        except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
             raise _damaged(self.address, error) from error
         except OSError as error:
+            if error.errno is None:  # of what unpacks, not of the system
+                raise _damaged(self.address, error) from error
             raise _unreadable(self.address, error) from error
 
-    def _must_end_at(self, offset: int) -> None:
-        """Raises where an archive stops inside a header, which `tarfile` takes for its end."""
-        with self._path.open("rb") as file:
-            file.seek(offset)
-            block = file.read(tarfile.BLOCKSIZE)
-        if not block:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tarfile.TarFile]:
+        if self._unpacked is None:
+            mode = "r|*" if self.streams else "r:"
+            with tarfile.open(self._path, mode, tarinfo=_Member) as archive:  # type: ignore[call-overload]
+                yield archive
+            return
+        with self._unpacked(self._path) as file:
+            with tarfile.open(fileobj=file, mode="r|", tarinfo=_Member) as archive:
+                yield archive
+            # The checksum is at the very end.
+            for _ in range(0, _MOST_PADDING_BYTES, 1 << 20):
+                if not file.read(1 << 20):
+                    return
+            raise tarfile.ReadError(f"more than {_MOST_PADDING_BYTES:,} bytes behind its end")
+
+
+class _Member(tarfile.TarInfo):
+    """A header that may not be damaged: `tarfile` takes one such, but the first, for the end."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_Member":
+        try:
+            member = super().fromtarfile(archive)
+        except tarfile.EmptyHeaderError:
             # Some programs leave the end mark away, so this may be all there ever was.
-            log.warning("%s has no end mark: it may be cut short", self.address)
-        elif block != bytes(tarfile.BLOCKSIZE):
-            raise EOFError(f"it ends or breaks off at byte {offset:,}")
+            if archive.offset:
+                log.warning("%s has no end mark: it may be cut short", archive.name)
+            raise
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
+            raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from error
+        if member.size < 0:
+            raise tarfile.ReadError(f"a member of {member.size:,} bytes")
+        return member
 
 
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: int) -> bytes:

@@ -7,7 +7,9 @@ Nothing here opens a path that a file of the source named: archives are read by
 position, never unpacked.
 """
 
+import bz2
 import io
+import lzma
 import os
 import struct
 import zipfile
@@ -15,6 +17,7 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from trainer import storage
 from trainer.data.decode import MAX_FILE_BYTES
@@ -70,12 +73,51 @@ def _read_zip(path: str, offset: int, method: int, packed: int, size: int, crc: 
             if header[0] != b"PK\x03\x04":
                 raise Rejected("damaged", "the archive has no file where its directory says")
             file.seek(header[-2] + header[-1], io.SEEK_CUR)
+            if method in _WHOLE:
+                return _unpacked(file, _WHOLE[method](), packed, size, crc)
             with zipfile.ZipExtFile(file, "r", info, None, True) as member:
                 return member.read(MAX_FILE_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError
+    ) as error:  # fmt: skip
         raise Rejected("damaged", f"in the archive: {error}") from error
     except NotImplementedError as error:
         raise Rejected("unreadable", str(error)) from error
+
+
+def _lzma() -> Callable[[bytes, int], bytes]:
+    """Unpacks all of what it is given; a little of that fits into memory, whatever it is."""
+    decompressor = zipfile.LZMADecompressor()
+    return lambda packed, most: b"" if decompressor.eof else decompressor.decompress(packed)
+
+
+def _bzip2() -> Callable[[bytes, int], bytes]:
+    """Unpacks so many bytes at most, and the rest when it is asked again."""
+    decompressor = bz2.BZ2Decompressor()
+    return lambda packed, most: b"" if decompressor.eof else decompressor.decompress(packed, most)
+
+
+# Methods that `zipfile` unpacks as a whole, however large that is.
+_WHOLE = {zipfile.ZIP_BZIP2: _bzip2, zipfile.ZIP_LZMA: _lzma}
+# LZMA makes at most some thousand bytes of one.
+_LITTLE_BYTES = 1024
+
+
+def _unpacked(
+    file: BinaryIO, unpack: Callable[[bytes, int], bytes], packed: int, size: int, crc: int
+) -> bytes:
+    """Unpacks a member little by little, and no more of it than it says or a picture may have."""
+    data, left, most = bytearray(), packed, min(size, MAX_FILE_BYTES)
+    while len(data) <= most:
+        chunk = file.read(min(left, _LITTLE_BYTES))
+        left -= len(chunk)
+        more = unpack(chunk, most + 1 - len(data))
+        if not chunk and not more:
+            break
+        data += more
+    if zlib.crc32(data) != crc:
+        raise zipfile.BadZipFile("Bad CRC-32")
+    return bytes(data)
 
 
 def _read_bucket(address: str, name: str) -> bytes:

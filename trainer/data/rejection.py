@@ -28,6 +28,7 @@ REMEDIES = {
     "link in an archive": "pack the files themselves, not links",
     "device in an archive": "",
     "encrypted": "unpack the archive with its password and give the folder",
+    "name that cannot be read": "rename it",
     "unreadable": "check its permissions",
     UNREADABLE_FOLDER: "check its permissions",
     "decoder crashed": "",

@@ -34,6 +34,8 @@ class BucketSource(Source):
         refusal = None
         if entry.size_bytes > MAX_FILE_BYTES:
             refusal = ("file too large", f"{entry.size_bytes:,} bytes")
+        if not storage.is_name(entry.name):
+            refusal = ("name that cannot be read", repr(entry.name[:200]))
         ref = ("bucket", self.address, entry.name)
         return Item(entry.name, ref, entry.size_bytes, str(entry.generation), refusal)
 

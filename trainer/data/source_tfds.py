@@ -123,6 +123,8 @@ class TfdsSource(Source):
         stamp = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
         target = copies_folder(self._work, stamp)
         for entry in entries:
+            if not storage.is_name(entry.name):
+                continue
             path = target / entry.name
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -82,8 +82,10 @@ class Follower:
         wait = _LEAST_WAIT_SECS
         while True:
             try:
-                asyncio.run(self._tail())
+                whole = asyncio.run(self._tail())
                 job = self._server.job(self._job_id)
+                if job.ended and not whole:
+                    self._show(self._server.log(self._job_id), 0)
             except CatganError as error:
                 self._still_patient(error.what)
             except Exception as error:  # what a broken connection raises depends on where it broke
@@ -113,23 +115,27 @@ class Follower:
                 remedy=f"catgan logs {self._job_id} --address {self._server.address} --follow",
             )
 
-    async def _tail(self) -> None:
-        """Shows what has not been shown; returns when the server says that this was all."""
+    async def _tail(self) -> bool:
+        """Shows what has not been shown; returns whether the server says that this was all."""
         seen = 0
         pieces = self._server.tail(self._job_id)
         while True:
             try:
                 piece = await asyncio.wait_for(anext(pieces), _SILENCE_SECS)
             except StopAsyncIteration:
-                return
+                return True
             except TimeoutError:
-                return  # ask how the job is, and listen anew
+                return False  # ask how the job is, and listen anew
             self._reached()
-            new = piece[max(0, self._told_chars - seen) :]
+            self._show(piece, seen)
             seen += len(piece)
-            if new:
-                self._told_chars = seen
-                self._tell(new)
+
+    def _show(self, piece: str, seen: int) -> None:
+        """Shows what is new of a piece of the log, `seen` characters being before it."""
+        new = piece[max(0, self._told_chars - seen) :]
+        if new:
+            self._told_chars = seen + len(piece)
+            self._tell(new)
 
 
 def _one_line(complaint: Any) -> str:

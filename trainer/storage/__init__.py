@@ -9,7 +9,14 @@ The client of Google Cloud Storage is imported when a bucket is first used.
 """
 
 from trainer.errors import StorageError
-from trainer.storage.address import Address, canonical, is_bucket, join, split_address
+from trainer.storage.address import (
+    Address,
+    canonical,
+    is_bucket,
+    is_name,
+    join,
+    split_address,
+)
 from trainer.storage.folder import ABSENT, Conflict, Entry, Folder, Generation, NotFound
 from trainer.storage.limits import DEADLINE_SECS
 from trainer.storage.local import LocalFolder
@@ -26,6 +33,7 @@ __all__ = [
     "StorageError",
     "canonical",
     "is_bucket",
+    "is_name",
     "join",
     "open_folder",
     "split_address",

@@ -90,6 +90,14 @@ def _scheme_remedy(scheme: str) -> str:
     return "copy it into a folder or a gs:// bucket first"
 
 
+def is_name(name: str) -> bool:
+    """Whether something may be called so inside a folder; see `check_name`."""
+    parts = name.split("/")
+    length_bytes = len(name.encode("utf-8", "surrogatepass"))
+    odd = "\0" in name or any(part in ("", ".", "..") for part in parts)
+    return not odd and length_bytes <= MAX_NAME_BYTES
+
+
 def check_name(name: str, *, within: str) -> str:
     """Return the name if it stays inside its folder.
 
@@ -101,9 +109,7 @@ def check_name(name: str, *, within: str) -> str:
         ConfigError: The name is empty, absolute, has `.`, `..` or empty parts,
             or is longer than `MAX_NAME_BYTES` in UTF-8.
     """
-    parts = name.split("/")
-    length_bytes = len(name.encode("utf-8", "surrogatepass"))
-    if "\0" in name or length_bytes > MAX_NAME_BYTES or any(p in ("", ".", "..") for p in parts):
+    if not is_name(name):
         raise ConfigError(
             f"{name[:200]!r} cannot be a name inside {within}",
             expected=(
