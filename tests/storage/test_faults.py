@@ -91,6 +91,19 @@ def test_a_write_whose_answer_is_lost_is_recognised(
     assert bucket.faults.requests["look"] == (operation == "insert")
 
 
+@pytest.mark.parametrize("status", [409, 410, 425])
+def test_an_upload_whose_session_is_gone_begins_a_new_one(
+    bucket: Bucket, bucket_folder: storage.Folder, tmp_path: Path, status: int
+) -> None:
+    """Sending the chunk again to a session that is gone would go on until the deadline."""
+    source = tmp_path / "source"
+    source.write_bytes(LARGE)
+    bucket.faults.add("status", status=status, operations=("chunk",), times=3)
+    bucket_folder.upload("it", source, if_generation=storage.ABSENT)
+    assert bucket_folder.read("it") == LARGE
+    assert bucket.faults.requests["start"] == 4
+
+
 def test_the_same_bytes_of_another_writer_are_not_taken_for_ours(
     bucket: Bucket, bucket_folder: storage.Folder
 ) -> None:

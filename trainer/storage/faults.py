@@ -19,6 +19,7 @@ from trainer.storage.client import EMULATOR_VARIABLE, emulator
 
 KEY_FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _PASSING_STATUS = (408, 409, 410, 425, 429)
+_SESSION_ENDED_STATUS = (409, 410, 425)
 _PASSING_TYPES = (
     ConnectionError,
     TimeoutError,
@@ -63,6 +64,14 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, auth.GoogleAuthError):
         return bool(getattr(error, "retryable", False))
     return isinstance(error, _PASSING_TYPES)
+
+
+def passes_in_session(error: BaseException) -> bool:
+    """Whether a chunk may well get through within the same upload session.
+
+    After these answers the session is gone, or its client takes it for that: only a new one helps.
+    """
+    return passes(error) and status_of(error) not in _SESSION_ENDED_STATUS
 
 
 def _is_checksum_refusal(error: BaseException) -> bool:

@@ -126,7 +126,7 @@ def of_each_chunk(address: str, budget: Budget) -> api_retry.Retry:
         _say_slow("write", address, error, budget)
 
     return api_retry.Retry(
-        predicate=faults.passes,
+        predicate=faults.passes_in_session,
         initial=budget.limits.pause_secs,
         maximum=budget.limits.max_pause_secs,
         multiplier=2.0,
