@@ -1,5 +1,6 @@
 """Interrupted and run again; finished and run again."""
 
+import dataclasses
 import itertools
 import shlex
 import shutil
@@ -11,7 +12,7 @@ from tests.data.prepared import SMALL, files_of
 from trainer.data.options import PrepareOptions
 from trainer.data.prepare import prepare
 from trainer.data.shards import MANIFEST_NAME
-from trainer.errors import ConfigError, InterruptedRun
+from trainer.errors import ConfigError, DataError, InterruptedRun
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -56,6 +57,48 @@ def test_what_changed_in_between_is_done_again(tmp_path):
     prepare(str(source), str(tmp_path / "set"), SMALL)
     prepare(str(source), str(tmp_path / "fresh"), SMALL)
     assert files_of(tmp_path / "set") == files_of(tmp_path / "fresh")
+
+
+def test_work_that_the_disk_lost_is_done_anew(tmp_path):
+    """As after a power cut: the rows are there, the pictures are not."""
+    source, target = write_folder(tmp_path / "source", pictures(60)), tmp_path / "set"
+
+    def stop(status):
+        if status.phase == "writing":
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRun):
+        prepare(str(source), str(target), SMALL, stop)
+    (records,) = target.rglob("records.bin")
+    records.write_bytes(bytes(records.stat().st_size))
+    with pytest.raises(DataError, match=r"records\.bin") as caught:
+        prepare(str(source), str(target), SMALL)
+    assert "begins anew" in caught.value.remedy
+    prepare(str(source), str(target), SMALL)
+    prepare(str(source), str(tmp_path / "fresh"), SMALL)
+    assert files_of(target) == files_of(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_another_one_finished_meanwhile_is_not_written_over(tmp_path, same):
+    """It converted on another machine, into the same bucket or shared folder."""
+    source, target = write_folder(tmp_path / "source", pictures(40)), tmp_path / "set"
+    theirs = SMALL if same else dataclasses.replace(SMALL, val_fraction=0.5)
+    prepare(str(source), str(tmp_path / "theirs"), theirs)
+    ours = []
+
+    def finish_theirs(status):
+        if status.phase == "converting" and not ours:
+            ours.append(status)
+            shutil.copytree(tmp_path / "theirs", target, dirs_exist_ok=True)
+
+    if same:
+        prepare(str(source), str(target), SMALL, finish_theirs)
+    else:
+        with pytest.raises(ConfigError, match="prepared otherwise"):
+            prepare(str(source), str(target), SMALL, finish_theirs)
+    assert ours
+    assert files_of(target) == files_of(tmp_path / "theirs")
 
 
 def face(shift):

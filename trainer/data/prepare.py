@@ -30,7 +30,7 @@ from trainer.data.ledger import KEPT, REJECTED, TODO, Ledger
 from trainer.data.naming import MAX_NOTE_BYTES, is_licence
 from trainer.data.options import PrepareOptions
 from trainer.data.pool import MakeExecutor, convert_with_workers
-from trainer.data.publish import write_lists, write_manifest, write_shards
+from trainer.data.publish import DamagedWork, write_lists, write_manifest, write_shards
 from trainer.data.reading import read
 from trainer.data.rejection import Rejected
 from trainer.data.shards import Manifest, Shard, SourceInfo
@@ -109,6 +109,9 @@ def _done(job: "_Job", work: Path) -> Manifest:
     """Runs a job and removes its work folder, while it is held: it is nobody else's then."""
     try:
         manifest = job.run()
+    except DamagedWork:
+        remove_work(work)
+        raise
     except DataError:
         if job.kept == 0:
             remove_work(work)
@@ -146,6 +149,10 @@ class _Job:
             if self._options.dedup:
                 self._leave_out_duplicates(ledger)
             must_have_pictures(ledger, self._source.address)
+            # Another one may have been quicker: what it finished is not written over.
+            ready = find_finished(self._target, self._source, self._wanted)
+            if ready is not None:
+                return ready
             shards = self._write(ledger)
             write_lists(ledger, self._target)
             origin = SourceInfo(

@@ -28,6 +28,7 @@ from trainer.data.shards import (
     read_frames,
     shard_name,
 )
+from trainer.errors import DataError
 from trainer.data.tfds_files import FEATURES_NAME, INFO_NAME, metadata_files
 from trainer.data.workplace import WORK_NAME
 
@@ -83,10 +84,21 @@ def _sizes(ledger: Ledger, start: int, count: int) -> Iterator[int]:
     return (stored.bytes for stored in ledger.kept_by_place(start, count))
 
 
+class DamagedWork(DataError):
+    """What was converted is not what the disk gives back; it is of no use any more."""
+
+
 def _shard_bytes(ledger: Ledger, pictures: Iterable[Stored]) -> bytes:
     data = b"".join(ledger.record(stored) for stored in pictures)
-    for _ in read_frames(data, f"{ledger.folder}/records.bin"):
-        pass  # what the disk gave back is what was written
+    try:
+        for _ in read_frames(data, f"{ledger.folder}/records.bin"):
+            pass  # what the disk gave back is what was written
+    except DataError as error:
+        raise DamagedWork(
+            error.what,
+            expected=error.expected,
+            remedy="run the same command again: it begins anew",
+        ) from error
     return data
 
 
@@ -147,4 +159,5 @@ def write_manifest(manifest: Manifest, target: storage.Folder) -> None:
             target.delete(name)
     for name, data in metadata_files(manifest).items():
         target.write(name, data)
-    target.write(MANIFEST_NAME, manifest.to_json())
+    # On condition: two machines may have prepared it.
+    target.write(MANIFEST_NAME, manifest.to_json(), if_generation=storage.ABSENT)
