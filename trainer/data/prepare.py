@@ -109,7 +109,7 @@ def _done(job: "_Job", work: Path) -> Manifest:
     """Runs a job and removes its work folder, while it is held: it is nobody else's then."""
     try:
         manifest = job.run()
-    except DamagedWork:
+    except (DamagedWork, ConfigError):  # of no use any more
         remove_work(work)
         raise
     except DataError:

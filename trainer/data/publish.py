@@ -28,9 +28,9 @@ from trainer.data.shards import (
     read_frames,
     shard_name,
 )
-from trainer.errors import DataError
 from trainer.data.tfds_files import FEATURES_NAME, INFO_NAME, metadata_files
 from trainer.data.workplace import WORK_NAME
+from trainer.errors import DataError
 
 _WRITES_AT_ONCE = 4
 _NAMES = {MANIFEST_NAME, REJECTED_NAME, ATTRIBUTES_NAME, FEATURES_NAME, INFO_NAME}
