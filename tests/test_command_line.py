@@ -64,7 +64,7 @@ def test_a_change_that_a_resumption_may_not_make():
 
 
 def test_losses_that_are_not_finite(address):
-    advice = NonFinite(config.from_text(""), address, lambda: 5)._advice(5, 7)
+    advice = NonFinite(config.from_text(""), address, lambda waits: 5)._advice(5, 7)
     assert catgan("resume", address) in advice
     assert catgan("replay", address, "--step", 7) in advice
 

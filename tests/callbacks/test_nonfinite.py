@@ -32,10 +32,19 @@ def test_the_step_the_last_good_checkpoint_and_what_to_try_are_named(tmp_path):
 
 
 def test_weights_that_broke_after_the_losses_were_taken_are_not_kept(tmp_path):
-    with pytest.raises(TrainingError, match="the weights after step 10 are not finite") as caught:
+    """Behind the training, which may go on until it hears of it, or until its losses break, too."""
+    with pytest.raises(TrainingError, match=r"(after step 10|of step 11) are not finite") as caught:
         tiny_run.train(tmp_path, callbacks=[Poison(10)])
     assert "step-000000005" in caught.value.what
     assert [listed.step for listed in checkpoint.list_all(tiny_run.run_folder(tmp_path))] == [5]
+
+
+def test_no_run_ends_well_with_broken_weights(tmp_path):
+    with pytest.raises(TrainingError, match="the weights after step 12 are not finite") as caught:
+        tiny_run.train(tmp_path, callbacks=[Poison(12)])
+    assert "the last good checkpoint is step-000000010" in caught.value.what
+    kept = [listed.step for listed in checkpoint.list_all(tiny_run.run_folder(tmp_path))]
+    assert kept == [5, 10]
 
 
 def test_a_stop_does_not_keep_broken_weights_either(tmp_path):

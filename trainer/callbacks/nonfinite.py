@@ -4,12 +4,14 @@ Owns when the model's note of the first non-finite step is read and what the
 person is told. The note itself is made on the device by `trainer.gan.figures`;
 reading it waits for the device, so it is not done after every step. Losses
 come before the update they cause, so weights that are to be kept are looked at
-themselves.
+themselves, behind the training: there are many.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from trainer.callbacks.base import StepCallback
 from trainer.command_line import catgan
@@ -28,11 +30,12 @@ class NonFinite(StepCallback):
     Args:
         config: Of the run, for advice in terms of its own values.
         run_address: For the command that goes on from the last good checkpoint.
-        last_good_step: Returns the newest published checkpoint's step, or None.
+        last_good_step: Returns the newest published checkpoint's step, or None; its argument says
+            whether to wait for one that is under way.
     """
 
     def __init__(
-        self, config: Config, run_address: str, last_good_step: Callable[[], int | None]
+        self, config: Config, run_address: str, last_good_step: Callable[[bool], int | None]
     ) -> None:
         super().__init__()
         self._config = config
@@ -46,18 +49,20 @@ class NonFinite(StepCallback):
             self.check(step)
 
     def end(self, step: int) -> None:
-        """Checks once more, so that no run ends well with broken weights."""
-        self.before_kept(step)
+        """Checks once more, so that no run ends well with broken losses."""
+        self.check(step)
 
-    def before_kept(self, step: int) -> None:
-        """Looks at everything that is about to be kept after `step`.
+    def refuse(self, step: int, state: Mapping[str, np.ndarray]) -> None:
+        """Looks at all that a checkpoint would hold after `step`; called behind the training.
 
         Raises:
-            NonFiniteError: As in `check`, or the state is not finite.
+            NonFiniteError: Some number is not finite.
         """
-        self.check(step)
-        if not self.model.is_finite:
-            raise self._error(f"the weights after step {step:,} are", step, step)
+        floats = (array for array in state.values() if array.dtype.kind == "f")
+        if not all(np.isfinite(array).all() for array in floats):
+            what = f"the weights after step {step:,} are"
+            # The checkpoint that is under way is this one.
+            raise self._error(what, step, step, waits=False)
 
     def check(self, step: int) -> None:
         """Reads the model's note now.
@@ -70,8 +75,8 @@ class NonFinite(StepCallback):
         if first >= 0:
             raise self._error(f"the losses of step {first:,} are", first, step)
 
-    def _error(self, what: str, first: int, step: int) -> NonFiniteError:
-        good = self._last_good_step()
+    def _error(self, what: str, first: int, step: int, *, waits: bool = True) -> NonFiniteError:
+        good = self._last_good_step(waits)
         noticed = f" (noticed after step {step:,})" if step != first else ""
         kept = (
             f"the last good checkpoint is {step_name(good)}"

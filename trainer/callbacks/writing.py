@@ -124,8 +124,9 @@ class Writing:
         nonfinite = NonFinite(config, start.folder.address, self._last_good)
         due = self._due(start.schedule.checkpoint)
         secs = self._secs
+        self._store.refuse = nonfinite.refuse
         saving = Checkpointing(
-            self._store, due, start.meta, secs, nonfinite.before_kept, self._handed_over
+            self._store, due, start.meta, secs, nonfinite.check, self._handed_over
         )
         # In an eager run a person may sit in the debugger: no live bar around the prompt.
         bar = [] if start.eager else [ProgressBar(config, start.wait.secs)]
@@ -210,9 +211,10 @@ class Writing:
             return []
         return [found]
 
-    def _last_good(self) -> int | None:
+    def _last_good(self, waits: bool) -> int | None:
         with contextlib.suppress(CatganError):
-            self._store.wait()  # one may be on its way
+            if waits:
+                self._store.wait()
         if self._store.last_published is not None:
             return self._store.last_published
         begun = self._start.begun

@@ -45,6 +45,8 @@ class CheckpointStore:
         last_published: The newest step that this store published, or None.
         best: Set to the best step by the run's metric to keep it.
         measured: Set to the steps that are being measured to keep them meanwhile.
+        refuse: Set to what raises a CatganError for a step and a state that must not be kept;
+            called in the background.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class CheckpointStore:
         self.last_published: int | None = None
         self.best: int | None = None
         self.measured: frozenset[int] = frozenset()
+        self.refuse: Callable[[int, Mapping[str, np.ndarray]], None] = lambda step, state: None
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +156,7 @@ class CheckpointStore:
     def _save(self, snapshot: Snapshot) -> None:
         """Runs in the background thread."""
         try:
+            self.refuse(snapshot.step, snapshot.state)
             self._publisher.publish(snapshot)
         except CatganError as error:
             with self._lock:
