@@ -156,7 +156,7 @@ class CheckpointStore:
     def _save(self, snapshot: Snapshot) -> None:
         """Runs in the background thread."""
         try:
-            self.refuse(snapshot.step, snapshot.state)
+            self.refuse(snapshot.step, snapshot.tensors)
             self._publisher.publish(snapshot)
         except CatganError as error:
             with self._lock:
