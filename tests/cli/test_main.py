@@ -1,5 +1,6 @@
 """The program's door: help, options that all commands have, errors into exit codes."""
 
+import json
 import os
 import re
 import subprocess
@@ -225,3 +226,22 @@ def test_a_shell_completes_commands_and_options():
 
     assert completed("catgan re") == {"resume", "report", "replay"}
     assert "--against" in completed("catgan evaluate --")
+
+
+def test_a_locale_without_our_letters_costs_letters_alone():
+    code = "from trainer.cli import main; import sys; sys.exit(main.run(['train', '--keys']))"
+    for encoding in ("latin-1", "ascii"):
+        ended = in_a_process(code, env={**os.environ, "PYTHONIOENCODING": encoding})
+        assert ended.returncode == 0, ended.stderr
+        assert "training.steps" in ended.stdout
+
+
+def test_json_is_whole_whatever_the_locale(tmp_path):
+    (tmp_path / "Kätzchen").mkdir()
+    code = "from trainer.cli import main; import sys; sys.exit(main.run(sys.argv[1:]))"
+    config = tmp_path / "x.yaml"
+    config.write_text("dataset: {source: 'drawn:9'}\n")
+    words = ["doctor", str(config), f"run={tmp_path}/Kätzchen/猫", "--dry-run", "--json"]
+    ended = in_a_process(code, *words, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert ended.returncode == 0, ended.stderr
+    assert "Kätzchen/猫" in json.loads(ended.stdout)["would_examine"][1]

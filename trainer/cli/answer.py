@@ -5,6 +5,7 @@ answer on standard output: text for a person, JSON for a program.
 """
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -29,8 +30,9 @@ def begin(log_file: str = "", *, tensorflow: bool = False) -> Speech:
 
 
 def give(value: Any) -> None:
-    """Writes a value as JSON to standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Writes a value as JSON to standard output; where that is not UTF-8, in ASCII alone."""
+    takes_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not takes_all, default=str))
 
 
 def json_option(command: Any) -> Any:

@@ -8,6 +8,7 @@ anything heavy, is imported only when that command runs.
 import contextlib
 import difflib
 import importlib
+import io
 import os
 import select
 import sys
@@ -179,6 +180,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Without the program's name; default: those of this process.
     """
+    _let_anything_be_written()
     speech = Speech()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -191,6 +193,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 0
     except BaseException as error:
         return _told(error, speech)
+
+
+def _let_anything_be_written() -> None:
+    """Letters that the locale does not have become question marks, not errors."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def main() -> NoReturn:
