@@ -11,6 +11,7 @@ from tests.callbacks import tiny_run
 from tests.callbacks.test_evaluating import found
 from trainer import config as configs
 from trainer import health
+from trainer.callbacks import portrait
 from trainer.callbacks.health_watch import HealthWatch, kernel_rms, loss_of_a_guess
 from trainer.data.drawn import draw_cat
 from trainer.gan.build import build_gan
@@ -50,7 +51,7 @@ def test_the_loss_of_a_guess(loss, guess):
 
 def test_of_a_relative_loss_the_margin_is_judged(tmp_path, caplog):
     """A few pairs the wrong way round hold the loss up, D having won of all others."""
-    watch = HealthWatch(tiny_run.tiny_config(tmp_path), lambda count: None)
+    watch = HealthWatch(tiny_run.tiny_config(tmp_path))
     for margin in [1.0] * health.WINDOW + [4.0] * health.WINDOW:
         watch.row({"d_loss": 0.3, "d_real_logit": margin - 9.0, "d_fake_logit": -9.0})
     assert [text[: len(SIGNS[0])] for text in told_by(caplog.records)] == [SIGNS[0]]
@@ -68,7 +69,7 @@ def test_the_least_loss_with_smooth_labels_is_that_of_the_best_logit():
 def test_a_discriminator_that_wins_with_smooth_labels(tmp_path, caplog):
     """Sure of every picture, as far as its labels let it be."""
     config = tiny_run.tiny_config(tmp_path, *SMOOTH)
-    watch, least = HealthWatch(config, lambda count: None), build_loss(config.loss).least
+    watch, least = HealthWatch(config), build_loss(config.loss).least
     for d_loss in [least + 0.2] * health.WINDOW + [least + 0.05] * health.WINDOW:
         watch.row({"d_loss": d_loss, "d_real_logit": 2.2, "d_fake_logit": -9.0})
     assert [text[: len(SIGNS[0])] for text in told_by(caplog.records)] == [SIGNS[0]]
@@ -91,20 +92,23 @@ def test_kernels_that_are_divided_by_their_size_are_not_judged(tmp_path):
     assert fewer == all_layers - judged
 
 
+def rows_of(count, scale=1.0, seed=0):
+    return scale * np.random.default_rng(seed).standard_normal((count, 5)).astype(np.float32)
+
+
 def test_the_spread_is_the_mean_distance_of_pairs():
-    pictures = np.stack([draw_cat(number, 0, 32)[0] for number in range(7)])
-    small = pictures.reshape(7, 8, 4, 8, 4, 3).mean(axis=(2, 4)) / 255
-    squares = [
-        np.mean(np.square(small[i] - small[j])) for i in range(7) for j in range(7) if i != j
-    ]
-    assert health.spread(pictures) == pytest.approx(np.sqrt(np.mean(squares)))
-    assert health.spread(np.repeat(pictures[:1], 5, axis=0)) < 1e-12
+    rows = rows_of(7)
+    squares = [np.sum(np.square(rows[i] - rows[j])) for i in range(7) for j in range(7) if i != j]
+    assert health.spread(rows) == pytest.approx(np.sqrt(np.mean(squares)))
+    assert health.spread(np.repeat(rows[:1], 5, axis=0)) < 1e-12
 
 
 def test_a_collapse():
-    assert health.collapsed(0.01, 0.3, 49_999) is None  # all are alike in the beginning
-    assert health.collapsed(0.08, 0.3, 60_000) is None
-    assert "3% as much" in health.collapsed(0.01, 0.3, 60_000).saw
+    real, alike = rows_of(64), rows_of(64, 0.03, 1)
+    assert health.collapsed(alike, real, 49_999) is None  # all are alike in the beginning
+    assert health.collapsed(rows_of(64, 0.4, 1), real, 60_000) is None
+    assert "3% as much" in health.collapsed(alike, real, 60_000).saw
+    assert health.collapsed(np.full((9, 5), np.nan), real, 60_000) is None
 
 
 def test_a_distance_that_grows_beyond_its_errors_twice():
@@ -152,20 +156,38 @@ def test_large_weights_are_told_and_stand_in_the_rows(tmp_path, caplog):
 
 
 def test_one_repeated_picture_is_told(tmp_path, caplog):
-    """A run that seems to have seen enough, whose pictures are all one."""
+    """A run that seems to have seen enough, whose pictures are all one, as its D sees them."""
     cats = np.stack([draw_cat(number, 0, 32)[0] for number in range(16)])
     config = tiny_run.tiny_config(tmp_path)
-    watch = HealthWatch(config, lambda count: cats[:count])
+    watch, eye = HealthWatch(config), portrait.Eye(build_gan(config).discriminator, 1.0)
     late = health.COLLAPSE_AFTER_IMAGES // config.training.global_batch
-    watch.pictures(late, cats)
+    one, many = (eye.sees(pictures).features for pictures in (np.repeat(cats[:1], 16, 0), cats))
+    watch.features(late, many[:8], many[8:])
+    watch.features(late, one, one[:0])  # real ones have not been read yet
     assert not told_by(caplog.records)
-    watch.pictures(late, np.repeat(cats[:1], 16, axis=0))
+    watch.features(late, one, many)
     assert told_by(caplog.records)[0].startswith(SIGNS[2])
+
+
+def test_d_is_asked_for_its_features_and_its_logits(tmp_path):
+    discriminator = build_gan(tiny_run.tiny_config(tmp_path)).discriminator
+    cats = np.stack([draw_cat(number, 0, 32)[0] for number in range(70)])
+    seen = portrait.Eye(discriminator, 1.0).sees(cats)
+    expected = discriminator(cats[:64] / np.float32(127.5) - 1.0, training=False)
+    np.testing.assert_allclose(seen.logits[:64], np.ravel(expected), rtol=1e-5, atol=1e-6)
+    assert len(seen.logits) == len(seen.features) == 70
+    last = discriminator.layers[-1]
+    np.testing.assert_allclose(
+        np.ravel(seen.features @ np.asarray(last.kernel) + np.asarray(last.bias)),
+        seen.logits,
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_a_distance_that_grows_is_told(tmp_path, caplog):
     """Of measurements alike: one with another network is no step of the curve."""
-    watch = HealthWatch(tiny_run.tiny_config(tmp_path), lambda count: None)
+    watch = HealthWatch(tiny_run.tiny_config(tmp_path))
     curve = [(10, found(0.1)), (20, found(0.9, "other")), (30, found(0.2)), (40, found(0.21))]
     for length in range(1, len(curve) + 1):
         watch.measured([{"step": step, **one} for step, one in curve[:length]])

@@ -19,10 +19,8 @@ D_WINS_SHARE = 0.1
 # Root mean square of a layer's kernel. They begin below 1 (He) and their worth is relative; ten
 # is where one layer's outputs drown what half precision can tell apart.
 LARGE_RMS = 10.0
-# Mean distance between generated pictures as a share of that between real ones, both reduced to
-# 8 px: what one sees of a grid from afar.
+# Mean distance between generated pictures as a share of that between real ones, in D's features.
 COLLAPSED_SHARE = 0.25
-SMALL_PX = 8
 # Before so many pictures were seen all drawn ones are alike by right.
 COLLAPSE_AFTER_IMAGES = 50_000
 # Standard errors by which a distance must be worse than the best, twice in a row.
@@ -91,27 +89,31 @@ def exploding(rms_by_layer: dict[str, float]) -> Diagnosis | None:
     )
 
 
-def spread(pictures: np.ndarray) -> float:
-    """Mean distance between pictures uint8 `[n, H, H, 3]`, n > 1, reduced to 8 px.
+def spread(features: np.ndarray) -> float:
+    """Mean distance between rows `[n, d]`, n > 1: of all pairs, in the root mean square."""
+    # The mean squared distance of two different rows is twice the unbiased variance, summed.
+    return float(np.sqrt(2.0 * features.astype(np.float64).var(axis=0, ddof=1).sum()))
 
-    Root mean square over numbers in [0, 1]; all pairs, from the variance: pixels are their own
-    features here, since a network that can judge need not be at hand.
+
+def collapsed(fake: np.ndarray, real: np.ndarray, images_seen: int) -> Diagnosis | None:
+    """Compares the `spread` of the fixed latents' pictures with that of real ones.
+
+    Args:
+        fake, real: D's features of them, `[n, d]` and `[m, d]`: a network that can judge need not
+            be at hand, and a generator that has collapsed is one whose pictures D sees alike.
+        images_seen: By the run.
     """
-    count, side = len(pictures), pictures.shape[1]
-    square = side // SMALL_PX
-    cut = pictures[:, : square * SMALL_PX, : square * SMALL_PX].astype(np.float64) / 255.0
-    small = cut.reshape(count, SMALL_PX, square, SMALL_PX, square, 3).mean(axis=(2, 4))
-    # The mean squared distance of two different rows is twice the unbiased variance.
-    return float(np.sqrt(2.0 * small.reshape(count, -1).var(axis=0, ddof=1).mean()))
-
-
-def collapsed(drawn: float, real: float, images_seen: int) -> Diagnosis | None:
-    """Compares the `spread` of the fixed latents' pictures with that of as many real ones."""
-    if images_seen < COLLAPSE_AFTER_IMAGES or real <= 0 or not drawn / real < COLLAPSED_SHARE:
+    usual = spread(real)
+    if images_seen < COLLAPSE_AFTER_IMAGES or usual <= 0:
+        return None
+    share = spread(fake) / usual
+    # Not `>=`: what is no number is another sign's.
+    if not share < COLLAPSED_SHARE:
         return None
     return Diagnosis(
         "collapse",
-        f"the pictures of the fixed latents differ {drawn / real:.0%} as much as real ones do",
+        f"the pictures of the fixed latents differ {share:.0%} as much as real ones do, as D sees "
+        "them",
         "the generator draws few pictures, or one, whatever the latents",
         "look at samples/latest.png; loss.name=relativistic_pairing; penalties above 0; a lower "
         "generator_optimizer.rate; go on from an earlier checkpoint: catgan resume RUN --from STEP",

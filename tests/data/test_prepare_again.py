@@ -152,6 +152,17 @@ def test_other_options_after_an_interruption_start_anew(tmp_path):
     assert shards == {shard.name for shard in manifest.shards}
 
 
+def test_a_compressed_archive_that_has_changed_is_told(tmp_path):
+    """Its files are not listed for it."""
+    path, target = tmp_path / "source.tar.gz", str(tmp_path / "set")
+    write_tar(path, pictures(20), "w:gz")
+    prepare(str(path), target, SMALL)
+    prepare(str(path), target, SMALL)
+    write_tar(path, {**pictures(20), "new.png": noise(99)}, "w:gz")
+    with pytest.raises(ConfigError, match="has changed since"):
+        prepare(str(path), target, SMALL)
+
+
 def test_finished_it_does_nothing(tmp_path):
     source = write_folder(tmp_path / "source", pictures(20))
     first = prepare(str(source), str(tmp_path / "set"), SMALL)

@@ -6,7 +6,7 @@ is `trainer.health`'s.
 
 import collections
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,17 +27,15 @@ class HealthWatch(StepCallback):
 
     Args:
         config: Of the run.
-        real_pictures: `count -> uint8 [at most count, H, W, 3]`.
     """
 
-    def __init__(self, config: Config, real_pictures: Callable[[int], np.ndarray]) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self._config, self._real_pictures = config, real_pictures
+        self._config = config
         self._loss = build_loss(config.loss)
         self._guess = loss_of_a_guess(self._loss) - self._loss.least
         self._losses: collections.deque[float] = collections.deque(maxlen=health.WINDOW)
         self._told = health.Told()
-        self._real_spread: float | None = None
 
     def figures(self) -> dict[str, float]:
         """Looks at the weights; returns what a row of figures has of them."""
@@ -57,15 +55,15 @@ class HealthWatch(StepCallback):
         found = health.discriminator_wins(list(self._losses), self._guess, margin)
         self._look("discriminator_wins", found)
 
-    def pictures(self, step: int, pictures: np.ndarray) -> None:
-        """Looks at the fixed latents' pictures, uint8 `[n, H, W, 3]`; called behind training."""
-        if len(pictures) < 2:
+    def features(self, step: int, fake: np.ndarray, real: np.ndarray) -> None:
+        """Looks at D's features of the fixed latents' pictures and of real ones, float32 `[n, d]`.
+
+        Called behind training.
+        """
+        if min(len(fake), len(real)) < 2:
             return
-        if self._real_spread is None:
-            self._real_spread = health.spread(self._real_pictures(len(pictures)))
-        drawn = health.spread(pictures)
         images_seen = step * self._config.training.global_batch
-        self._look("collapse", health.collapsed(drawn, self._real_spread, images_seen))
+        self._look("collapse", health.collapsed(fake, real, images_seen))
 
     def measured(self, found: Sequence[Found]) -> None:
         """Looks at all that was measured so far, by step; called behind training."""

@@ -5,6 +5,7 @@ become PNG is in `trainer.gan.sampling`; PNG and storage are done behind the
 training.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,8 @@ class Sampling(StepCallback):
         secs: The training clock, for intervals in minutes.
         real_pictures: `count -> uint8 [at most count, H, W, 3]`, called at most once.
         on_grid: Called behind the training with (step, uint8 `[H, W, 3]`).
-        on_pictures: The same with the pictures in it, uint8 `[n, H, W, 3]`.
+        on_features: The same with D's features of its pictures, and of real ones, float32
+            `[n, d]`, once they are read.
         asks_discriminator: Keep its answers, and walks, for the run's page. Not where each of its
             calls is looked at as part of a step.
     """
@@ -44,7 +46,7 @@ class Sampling(StepCallback):
         secs: Callable[[], float],
         real_pictures: Callable[[int], np.ndarray],
         on_grid: Callable[[int, np.ndarray], None] = lambda step, grid: None,
-        on_pictures: Callable[[int, np.ndarray], None] = lambda step, pictures: None,
+        on_features: Callable[[int, np.ndarray, np.ndarray], None] = lambda step, fake, real: None,
         *,
         asks_discriminator: bool = True,
     ) -> None:
@@ -54,7 +56,7 @@ class Sampling(StepCallback):
         self._secs = secs
         self._real_pictures = real_pictures
         self._on_grid = on_grid
-        self._on_pictures = on_pictures
+        self._on_features = on_features
         self._config = config
         self._asks_discriminator = asks_discriminator
         self._real: np.ndarray | None = None
@@ -79,30 +81,29 @@ class Sampling(StepCallback):
         if not self._asks_discriminator:
             self._behind.submit(lambda: self._write(step, pictures, named))
             return
-        answers = self._answers(step, pictures)
+        # Real ones are there once they are read.
+        fake, real = (self._eye.sees(one) for one in (pictures, self._real_so_far(pictures)))
         walked = portrait.walks(self.model.ema_generator, self._config)
 
         def write() -> None:
             self._write(step, pictures, named)
-            portrait.write(self._folder, answers, walked)
+            told = {"step": step, "fake_logits": fake.logits, "real_logits": real.logits}
+            portrait.write(self._folder, told, walked)
+            self._on_features(step, fake.features, real.features)
 
         self._behind.submit(write)
 
-    def _answers(self, step: int, pictures: np.ndarray) -> dict[str, Any]:
-        """D's logits of the grid's pictures, and of real ones once they are read."""
-        real = self._real if self._real is not None else pictures[:0]
-        scale, discriminator = self._config.model.picture_scale, self.model.discriminator
-        return {
-            "step": step,
-            "fake_logits": portrait.logits(discriminator, pictures, scale),
-            "real_logits": portrait.logits(discriminator, real, scale),
-        }
+    @functools.cached_property
+    def _eye(self) -> portrait.Eye:
+        return portrait.Eye(self.model.discriminator, self._config.model.picture_scale)
+
+    def _real_so_far(self, pictures: np.ndarray) -> np.ndarray:
+        return self._real if self._real is not None else pictures[:0]
 
     def _write(self, step: int, pictures: np.ndarray, named: bool) -> None:
         grid = sampling.grid(pictures)
         _write(self._folder, step, grid, named)
         self._on_grid(step, grid)
-        self._on_pictures(step, pictures)
 
     def _read_real(self) -> None:
         real = self._real_pictures(self._config.samples.count)

@@ -114,7 +114,7 @@ class Writing:
         self._board: list[TensorBoard] = []
         if config.log.tensorboard:
             self._board.append(TensorBoard(folder.folder, start.begun.start))
-        self._health = HealthWatch(config, start.real_pictures)
+        self._health = HealthWatch(config)
         self._measuring = self._evaluating()
 
     def callbacks(self) -> list[StepCallback]:
@@ -185,7 +185,7 @@ class Writing:
             self._secs,
             start.real_pictures,
             self._board[0].grid if self._board else lambda step, grid: None,
-            self._health.pictures,
+            self._health.features,
             asks_discriminator=not start.eager,
         )
 

@@ -8,6 +8,8 @@ are refused.
 import bz2
 import contextlib
 import gzip
+import hashlib
+import io
 import logging
 import lzma
 import stat
@@ -27,6 +29,7 @@ log = logging.getLogger("catgan.data")
 # By what compressed files begin with. Their readers verify checksums, `tarfile`'s own do not.
 _UNPACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
+_STAMPED_BYTES = 65_536
 # What may stand behind the end of a tar archive.
 _MOST_PADDING_BYTES = 64 << 20
 
@@ -86,6 +89,15 @@ class TarSource(Source):
         )
         self.streams = self._unpacked is not None or first.startswith(_ZSTANDARD)
         self.lists_cheaply = not self.streams
+        if self.streams:
+            self.stamp = self._end_of_file()
+
+    def _end_of_file(self) -> str:
+        """Tells two compressed files apart: their sizes and checksums stand at their ends."""
+        with self._path.open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - _STAMPED_BYTES))
+            return f"{size}:{hashlib.sha256(file.read()).hexdigest()}"
 
     def items(self) -> Iterator[Item]:
         """Yields every member that is a file, or pretends to be a picture."""

@@ -55,7 +55,8 @@ def find_finished(
             expected="the same options, or a new address",
             remedy=both,
         )
-    if listing is not None and not same_files:
+    stamps = {source.stamp, manifest.source.stamp or ""} - {""}
+    if (listing is not None and not same_files) or len(stamps) > 1:
         raise ConfigError(
             f"{source.address} has changed since {target.address} was prepared from it",
             expected="the same files",

@@ -41,12 +41,14 @@ class Source(ABC):
         licence: What the source says about its licence, if anything.
         streams: Items are read in the source's own order (`stream`), not by `ref`.
         lists_cheaply: `items` costs little beside converting.
+        stamp: Another one where the source is: of one that does not list cheaply; empty: unknown.
     """
 
     address: str
     licence: str | None = None
     streams: bool = False
     lists_cheaply: bool = True
+    stamp: str = ""
 
     @abstractmethod
     def items(self) -> Iterator[Item]:

@@ -159,6 +159,7 @@ class _Job:
                 address=self._source.address,
                 licence=self._licence[1] if self._licence else self._source.licence,
                 listing=listing,
+                stamp=self._source.stamp or None,
             )
             manifest = describe(ledger, self._options, self._wanted, origin, shards)
             write_manifest(manifest, self._target)

@@ -81,11 +81,13 @@ class SourceInfo(_Frozen):
         address: SOURCE as it was given, made absolute.
         licence: What the source itself says about its licence, else None.
         listing: Digest over names and sizes of the source's files, where it has such.
+        stamp: Of a source whose files are not listed cheaply, see `trainer.data.items.Source`.
     """
 
     address: str
     licence: str | None = None
     listing: str | None = None
+    stamp: str | None = None
 
 
 class Counts(_Frozen):

@@ -58,6 +58,7 @@ class BucketArchiveSource(Source):
                 remedy="check the address",
             )
         self._generation = entry.generation.value
+        self.stamp = str(self._generation)
 
     @cached_property
     def _archive(self) -> Source:
