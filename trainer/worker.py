@@ -55,6 +55,7 @@ class Context:
         row_extras: Returns more figures for a row of metrics.
         evaluator: Measures checkpoints where the config asks for it.
         going: Returns the ranks on machines that will be taken away, as far as this one knows.
+        ends: Called with the step where none is left to train, and other work may be.
     """
 
     distribution: Distribution = field(default_factory=Distribution)
@@ -66,6 +67,7 @@ class Context:
     row_extras: Callable[[], dict[str, float]] = dict
     evaluator: Evaluator | None = None
     going: Callable[[], set[int]] = set
+    ends: Callable[[int], None] = lambda step: None
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,9 @@ class _Start:
 
     def measure(self) -> None:
         """Has the last checkpoint measured, if a kill came between it and its measurement."""
+        self._context.ends(self._gan.step)
+        # From now on a signal ends the waiting, not the run.
+        self._context.stops.lets_finish()
         found = evaluating(self._told()) if self._writes else None
         if found is not None:
             with closing([found]):

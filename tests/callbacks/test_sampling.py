@@ -6,6 +6,7 @@ from tests.callbacks import tiny_run
 from trainer import checkpoint
 from trainer.callbacks import sampling
 from trainer.callbacks.base import StepCallback
+from trainer.config import to_yaml
 from trainer.launch import door
 from trainer.run_folder import names
 
@@ -16,8 +17,9 @@ class KilledBeforeTheLastGrid(StepCallback):
     def after_call(self, step, logs):
         if step == 12:
             run = tiny_run.run_folder(self.folder)
+            meta = {"images_seen": 48, "config": to_yaml(self.model.config)}
             with checkpoint.CheckpointStore(run, 1) as store:
-                store.save(step, self.model.state(), {"images_seen": 48})
+                store.save(step, self.model.state(), meta)
             raise SystemExit
 
 

@@ -161,15 +161,15 @@ def test_why_bits_may_differ(unbroken):
     run = open_run(unbroken)
     settings = again.config_until(run, STEPS)
     start = run.must_have_record().starts[-1]
-    assert audit._why_not_exact(settings, start) == ""
+    assert audit._why_not_exact(settings, start, []) == ""
     loose = settings.model_copy(update={"deterministic": False})
-    assert "deterministic=true" in audit._why_not_exact(loose, start)
+    assert "deterministic=true" in audit._why_not_exact(loose, start, [])
     silent = start.model_copy(update={"versions": {}})
-    assert "what processor" in audit._why_not_exact(settings, silent)
+    assert "what processor" in audit._why_not_exact(settings, silent, [])
     away = start.model_copy(
         update={"world_size": 4, "versions": {**start.versions, "tensorflow": "1.0"}}
     )
-    told = audit._why_not_exact(settings, away)
+    told = audit._why_not_exact(settings, away, [])
     assert "4 workers trained it" in told
     assert "tensorflow 1.0 there" in told
 

@@ -86,7 +86,7 @@ def measured(
 def write_measured(run: RunFolder, step: int, results: list[dict[str, Any]]) -> None:
     """Writes a measurement with several networks or figures."""
     told = {"subject": run.address, "against": "pictures", "about": {}, "results": results}
-    write_evaluation(run, step, step * 64, {"format": 1, **told}, 1)
+    write_evaluation(run, step, step * 64, {"format": 1, **told}, 2)
 
 
 def figure(value: float, baseline: float | None = 0.001) -> dict[str, float | None]:

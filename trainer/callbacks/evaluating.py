@@ -217,7 +217,7 @@ def told_in_words(result: Mapping[str, Any]) -> str:
 
 def comparable(found: Sequence[Found]) -> list[tuple[int, dict[str, float]]]:
     """Returns step and kernel distance of all that were measured as the newest was."""
-    firsts = [(one["step"], one["results"][0]) for one in found]
+    firsts = [(one["step"], one["results"][0]) for one in found if one.get("results")]
     return [
         (step, result["figures"][_FIGURE])
         for step, result in firsts

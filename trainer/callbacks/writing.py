@@ -5,6 +5,7 @@ another. Each does its own work.
 """
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,10 @@ from trainer.callbacks.run_record import RunProgress
 from trainer.callbacks.sampling import Sampling
 from trainer.callbacks.tensorboard import TensorBoard
 from trainer.config import Config
-from trainer.errors import CatganError
+from trainer.errors import CatganError, CheckpointError
 from trainer.run_folder import MetricsLog, RunFolder, read_evaluations
+
+log = logging.getLogger("catgan")
 
 
 @dataclass(frozen=True)
@@ -204,12 +207,19 @@ class Writing:
 
         found = evaluating(start, keep_best, on_measured, keep_measured)
         if found is None:
-            # What was found to be the best before stays.
-            known = read_evaluations(start.folder)
-            first_step = start.begun.first_step
-            self._store.best = best_step([one for one in known if one["step"] <= first_step])
+            self._store.best = self._best_before()
             return []
         return [found]
+
+    def _best_before(self) -> int | None:
+        """The best checkpoint by what was measured before, which stays though nobody measures."""
+        start = self._start
+        try:
+            known = read_evaluations(start.folder)
+        except CheckpointError as error:
+            log.warning("which checkpoint is the best is not known: %s", error.what)
+            return None
+        return best_step([one for one in known if one["step"] <= start.begun.first_step])
 
     def _last_good(self, waits: bool) -> int | None:
         with contextlib.suppress(CatganError):

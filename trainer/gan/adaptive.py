@@ -24,7 +24,8 @@ class AdaptiveStrength:
 
     Attributes:
         strength: Of the next step, float64 variable in [0, 1].
-        signs: Logits above zero less those below, since the last decision; int64 variable.
+        signs: Logits above that of an undecided D (`Loss.undecided`) less those below, since the
+            last decision; int64 variable.
         judged: Logits since the last decision, int64 variable.
     """
 
@@ -42,7 +43,7 @@ class AdaptiveStrength:
         """Counts a step's signs and, when due, moves the strength for the steps after it.
 
         Args:
-            signs: Sum of sign(D(real)) over all workers' rows, a whole number of any float type.
+            signs: Sum of such signs over all workers' rows, a whole number of any float type.
             step: Finished steps before this one, int64 scalar.
 
         Returns:

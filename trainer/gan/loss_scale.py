@@ -9,8 +9,8 @@ import tensorflow as tf
 _INITIAL = 2.0**15
 _GROWTH_STEPS = 2000
 _MAX = 2.0**24
-# Good steps of a scale that no step has used.
-_UNUSED = -1
+# A scale of one is that of a run that needs none.
+_LEAST, _NONE = 2.0, 1.0
 
 
 class LossScale:
@@ -18,23 +18,19 @@ class LossScale:
 
     Attributes:
         value: The scale, float32 variable.
-        good_steps: Finite steps in a row, int64 variable; -1 while not `enabled`.
+        good_steps: Finite steps in a row, int64 variable.
     """
 
     def __init__(self, enabled: bool, name: str) -> None:
         self.enabled = enabled
-        initial = _INITIAL if enabled else 1.0
+        initial = _INITIAL if enabled else _NONE
         self.value = tf.Variable(initial, trainable=False, dtype=tf.float32, name=f"{name}_scale")
-        steps = 0 if enabled else _UNUSED
-        self.good_steps = tf.Variable(
-            steps, trainable=False, dtype=tf.int64, name=f"{name}_good_steps"
-        )
+        self.good_steps = tf.Variable(0, trainable=False, dtype=tf.int64, name=f"{name}_good_steps")
 
     def begin(self) -> None:
         """Begins at the usual scale if what was loaded comes from a run that needed none."""
-        if self.enabled and int(self.good_steps.numpy()) == _UNUSED:
+        if self.enabled and float(self.value.numpy()) == _NONE:
             self.value.assign(_INITIAL)
-            self.good_steps.assign(0)
 
     def scale(self, loss: tf.Tensor) -> tf.Tensor:
         """Multiplies a loss by the scale."""
@@ -48,6 +44,6 @@ class LossScale:
         """Halves the scale after a non-finite step, doubles it after 2,000 finite ones."""
         good = tf.where(finite, self.good_steps + 1, tf.zeros_like(self.good_steps))
         grow = good >= _GROWTH_STEPS
-        scale = tf.where(finite, self.value, tf.maximum(self.value / 2.0, 1.0))
+        scale = tf.where(finite, self.value, tf.maximum(self.value / 2.0, _LEAST))
         self.value.assign(tf.where(grow, tf.minimum(scale * 2.0, _MAX), scale))
         self.good_steps.assign(tf.where(grow, tf.zeros_like(good), good))

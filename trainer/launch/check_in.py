@@ -25,8 +25,8 @@ from trainer.storage import limits
 
 CHECK_IN_SECS = 1.0
 _ANSWER_SECS = 20.0
-# Of the last measurement, which is given up after 900 s, and of the last grid and export.
-_LAST_WORK_SECS = 1200.0
+# Of the last two measurements, given up after 900 s each, and of the last grid and export.
+_LAST_WORK_SECS = 2100.0
 # Who waits for another worker lets that one speak first: it knows what it is stuck in.
 _COURTESY_SECS = 5.0
 _MOST_LINES = 1000

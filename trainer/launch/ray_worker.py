@@ -177,6 +177,7 @@ def _context(
         row_extras=_Extras(told, line),
         evaluator=evaluators.on_ray(config, config.run),
         going=draining_ranks,
+        ends=line.ends,
     )
 
 

@@ -65,6 +65,9 @@ def judging_network(config: Config) -> str:
     first = config.evaluation.features.split(",")[0].strip()
     if first != "auto":
         return first
+    from trainer import quiet
+
+    quiet.import_tensorflow()
     from trainer.evaluation import networks
 
     return networks.expanded((first,), config.dataset.size_px)[0]
