@@ -47,7 +47,12 @@ def _kind(row: dict) -> tuple[int, float, str, float]:
 
 def refuse_unlike(rows: list[dict]) -> None:
     """Raises ValueError where figures of one table are of unlike origin; old rows tell none."""
-    told = [json.dumps(row["provenance"], sort_keys=True) for row in rows if "provenance" in row]
+    told = [
+        # Which pictures were drawn is no matter: those of a rival are files.
+        json.dumps({n: {**o, "seed": None} for n, o in row["provenance"].items()}, sort_keys=True)
+        for row in rows
+        if "provenance" in row
+    ]
     if len(set(told)) > 1:
         raise ValueError("figures of unlike origin in one table: " + "; ".join(sorted(set(told))))
 

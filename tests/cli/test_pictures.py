@@ -163,9 +163,11 @@ def test_overrides_are_judged_together_with_what_is_chosen(catgan, pictures, tmp
 
     adaptive = planned("loss.name=non_saturating", "augment.strength=adaptive").config
     assert adaptive.augment.is_adaptive
-    cropped = planned("dataset.crop=face").config
+    cropped = planned("dataset.crop=face", "dataset.size_px=32").config
     assert cropped.dataset.crop == "face"
-    assert cropped.dataset.address.endswith("-face")
+    assert cropped.dataset.address.endswith("-32-face")
+    with pytest.raises(DataError, match="too small"):
+        planned("dataset.crop=face")  # faces are a third of their photographs
     told = planned("dataset.size_px=128").lines
     assert any("a smaller size" in line for line in told)
     assert not any("a smaller size" in line for line in planned("dataset.size_px=32").lines)

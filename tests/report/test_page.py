@@ -167,7 +167,7 @@ def test_a_long_run_makes_no_large_page(tmp_path):
 
 def test_large_grids_share_their_space(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "MOST_MB", 0.02)
-    run = made_run(tmp_path / "run", samples=range(0, 400, 10))
+    run = made_run(tmp_path / "run", samples=range(0, 400, 10), step=390)
     found = pictures.pictures(read_run(run.address), pictures.shares([1]))
     assert sum(len(grid.data) for grid in found.grids) < 20_000
     assert (found.grids[0].step, found.grids[-1].step) == (0, 390)

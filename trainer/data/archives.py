@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from trainer.data.decode import MAX_FILE_BYTES
 from trainer.data.items import Item, Ref, Source
@@ -27,7 +28,11 @@ from trainer.errors import DataError
 log = logging.getLogger("catgan.data")
 
 # By what compressed files begin with. Their readers verify checksums, `tarfile`'s own do not.
-_UNPACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_UNPACKED: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _STAMPED_BYTES = 65_536
 # What may stand behind the end of a tar archive.
@@ -119,7 +124,7 @@ class TarSource(Source):
             ref = ("stream", position)
             if is_note(member.name):
                 # Needed beside the pictures, before or after its turn, and never beyond this.
-                ref = ("text", _read_member(archive, member, MAX_NOTE_BYTES).decode("latin-1"))
+                ref = ("text", self._read(archive, member, MAX_NOTE_BYTES).decode("latin-1"))
         stamp = f"{member.size}:{member.mtime}"
         return Item(label(member.name), ref, member.size, stamp, refusal)
 
@@ -128,14 +133,23 @@ class TarSource(Source):
         for position, (archive, member) in enumerate(self._members()):
             ref = ("stream", position)
             if member.isreg() and wanted(ref):
-                yield ref, _read_member(archive, member, MAX_FILE_BYTES + 1)
+                yield ref, self._read(archive, member, MAX_FILE_BYTES + 1)
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+        with self._damage_told(), self._opened() as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
+                yield archive, member
+
+    def _read(self, archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: int) -> bytes:
+        with self._damage_told():
+            file = archive.extractfile(member)
+            return file.read(most_bytes) if file else b""
+
+    @contextlib.contextmanager
+    def _damage_told(self) -> Iterator[None]:
         try:
-            with self._opened() as archive:
-                while (member := archive.next()) is not None:
-                    archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
-                    yield archive, member
+            yield
         except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
             raise _damaged(self.address, error) from error
         except OSError as error:
@@ -151,7 +165,7 @@ class TarSource(Source):
                 yield archive
             return
         with self._unpacked(self._path) as file:
-            with tarfile.open(fileobj=file, mode="r|", tarinfo=_Member) as archive:
+            with tarfile.open(self._path, "r|", file, tarinfo=_Member) as archive:  # type: ignore[call-overload]
                 yield archive
             # The checksum is at the very end.
             for _ in range(0, _MOST_PADDING_BYTES, 1 << 20):
@@ -167,21 +181,19 @@ class _Member(tarfile.TarInfo):
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_Member":
         try:
             member = super().fromtarfile(archive)
-        except tarfile.EmptyHeaderError:
+        except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
             # Some programs leave the end mark away, so this may be all there ever was.
             if archive.offset:
                 log.warning("%s has no end mark: it may be cut short", archive.name)
             raise
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
+        except (
+            tarfile.InvalidHeaderError,  # type: ignore[attr-defined]
+            tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+        ) as error:
             raise tarfile.ReadError(f"{error} at byte {archive.offset:,}") from error
-        if member.size < 0:
+        if member.size < 0 or archive.offset < member.offset_data:
             raise tarfile.ReadError(f"a member of {member.size:,} bytes")
         return member
-
-
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, most_bytes: int) -> bytes:
-    file = archive.extractfile(member)
-    return file.read(most_bytes) if file else b""
 
 
 def label(name: str) -> str:

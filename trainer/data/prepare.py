@@ -177,7 +177,7 @@ class _Job:
     def _noted(self, ledger: Ledger) -> Iterator[Item]:
         for done, item in enumerate(self._source.items(), start=1):
             ledger.add(item, excluded=item.name in self._excluded)
-            if is_licence(item.name) and item.ref[0] != "stream":
+            if is_licence(item.name) and item.ref[0] != "stream" and item.refusal is None:
                 self._note_licence(item)
             if done % 1000 == 0:
                 self._progress(Status("listing", done, None))

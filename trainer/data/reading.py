@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from trainer import storage
 from trainer.data.decode import MAX_FILE_BYTES
@@ -81,13 +81,17 @@ def _read_zip(path: str, offset: int, method: int, packed: int, size: int, crc: 
         zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError
     ) as error:  # fmt: skip
         raise Rejected("damaged", f"in the archive: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise Rejected("damaged", f"in the archive: {error}") from error  # bzip2's own
     except NotImplementedError as error:
         raise Rejected("unreadable", str(error)) from error
 
 
 def _lzma() -> Callable[[bytes, int], bytes]:
     """Unpacks all of what it is given; a little of that fits into memory, whatever it is."""
-    decompressor = zipfile.LZMADecompressor()
+    decompressor: Any = zipfile.LZMADecompressor()  # type: ignore[attr-defined]
     return lambda packed, most: b"" if decompressor.eof else decompressor.decompress(packed)
 
 

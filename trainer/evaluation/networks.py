@@ -256,7 +256,7 @@ def _pooled(model: keras.Model) -> keras.Model:
     )
     pools = [layer for layer in model.layers if isinstance(layer, kinds)]
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-    output = model.output
+    output = model.outputs[0]
     # Before a map the last pooling is one inside a block (squeeze and excitation).
     if len(output.shape) != 4:
         output = pools[-1].output if pools else dense[-1].input if dense else output

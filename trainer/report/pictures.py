@@ -171,6 +171,8 @@ def answers_of(run: RunView, step: int) -> tuple[list[float], str]:
     if not isinstance(told, dict) or told.get("step") != step:
         return [], ""
     fake, real = _numbers(told.get("fake_logits")), _numbers(told.get("real_logits"))
+    if not fake:
+        return [], ""
     if run.config.loss.name == "non_saturating":
         about = "the probability that D gives to “this one is real”"
         return [_sigmoid(logit) for logit in fake], about
