@@ -5,12 +5,14 @@
         --arms seed2018,seed2018-fixed,keras-ada,plain
     python -m benchmarks.ablation --source PICTURES.zip --size 64 --mins 20 --precision bfloat16 \\
         --rate 118000 --seeds 3 --arms cats64,seed2018,seed2018-fixed,keras-ada
+    python -m benchmarks.ablation --source 600_PICTURES.zip --size 32 --mins 3 --rate 260000 \\
+        --val-fraction 0.5 --arms few,few-ramp,few-ramp-all,few-ada,few-ada-all
     python -m benchmarks.ablation --write
 
-A fifth of the pictures is held out. The arms of a seed train from nothing (`catgan train`) and in
-turns, each alone on the machine for some seconds, so that its slow minutes fall on all of them;
-each has the same minutes in all, starting included. Then as many pictures as are held out are
-judged against those (`catgan evaluate`). What is measured goes into `results/ablation.json` after
+A fifth of the pictures is held out, or another share. The arms of a seed train from nothing
+(`catgan train`) and in turns, each alone on the machine for some seconds, so that its slow minutes
+fall on all of them; each has the same minutes in all, starting included. Then as many pictures as
+are held out are judged against those (`catgan evaluate`). What is measured goes into `results/ablation.json` after
 each round and is not measured again; `--write` makes the page of it. `--rate` of pictures a minute
 is measured first with the plain recipe, because schedules must know how many pictures there will
 be; arms whose step is longer have a `pace`.
@@ -37,6 +39,7 @@ FOUND = timing.RESULTS / "ablation.json"
 GRIDS = timing.RESULTS / "ablation"
 NETWORK = "efficientnet-lite0"
 FEATURES = (NETWORK, f"{NETWORK}@16px")
+VAL_FRACTION = 0.2
 _GRID = (12, 3)
 _ENDLESS_STEPS = 900_000_000
 # Arms that take turns with each other; each holds some gigabytes all the while.
@@ -47,7 +50,7 @@ def main() -> None:
     options = parse()
     if options.source:
         work = Path(options.work or tempfile.mkdtemp(prefix="ablation-"))
-        dataset = prepared(options.source, work, options.size)
+        dataset = prepared(options.source, work, options.size, options.val_fraction)
         for seed in range(options.seeds):
             missing = [ARMS[name] for name in options.arms if not known(options, name, seed)]
             for first in range(0, len(missing), _TOGETHER):
@@ -65,6 +68,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", help="pictures, as for catgan prepare")
     parser.add_argument("--size", type=int, default=32, help="height and width, px")
+    parser.add_argument("--val-fraction", type=float, default=VAL_FRACTION, help="held out")
     parser.add_argument("--mins", type=float, default=3.0, help="of training, for each arm")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(SCREENED))
@@ -77,7 +81,8 @@ def parse() -> argparse.Namespace:
 
 def rows() -> list[dict]:
     """Everything measured so far, in the order it was."""
-    return json.loads(FOUND.read_text("utf-8")) if FOUND.exists() else []
+    found = json.loads(FOUND.read_text("utf-8")) if FOUND.exists() else []
+    return [{"val_fraction": VAL_FRACTION, **row} for row in found]
 
 
 def known(options: argparse.Namespace, name: str, seed: int) -> bool:
@@ -86,7 +91,12 @@ def known(options: argparse.Namespace, name: str, seed: int) -> bool:
 
 
 def _kind(options: argparse.Namespace) -> dict:
-    return {"size_px": options.size, "mins": options.mins, "precision": options.precision}
+    return {
+        "size_px": options.size,
+        "val_fraction": options.val_fraction,
+        "mins": options.mins,
+        "precision": options.precision,
+    }
 
 
 def keep(row: dict) -> None:
@@ -95,16 +105,21 @@ def keep(row: dict) -> None:
     print(json.dumps(row), flush=True)
 
 
-def prepared(source: str, work: Path, size_px: int) -> Path:
-    folder = work / f"{size_px}px"
+def prepared(source: str, work: Path, size_px: int, val_fraction: float) -> Path:
+    folder = work / f"{size_px}px{held_out(val_fraction)}"
     if not (folder / "manifest.json").exists():
-        catgan("prepare", source, folder, "--size", size_px, "--val-fraction", 0.2)
+        catgan("prepare", source, folder, "--size", size_px, "--val-fraction", val_fraction)
     return folder
+
+
+def held_out(val_fraction: float) -> str:
+    """A part of names, where another share than the usual one is held out."""
+    return "" if val_fraction == VAL_FRACTION else f"-{val_fraction:.0%}-held-out".replace("%", "")
 
 
 def measured(arms: list[Arm], seed: int, dataset: Path, work: Path, options) -> Iterator[dict]:
     """Trains arms in turns, then judges them; yields their rows of the table."""
-    kind = prefix(options.size, options.mins, options.precision, TURN_SECS)
+    kind = prefix(options.size, options.val_fraction, options.mins, options.precision, TURN_SECS)
     places = {arm.name: work / f"{kind}-{arm.name}-{seed}" for arm in arms}
     logs = work / f"{kind}-{seed}-logs"
     commands = {arm.name: command(arm, seed, dataset, places[arm.name], options) for arm in arms}
@@ -127,10 +142,11 @@ def measured(arms: list[Arm], seed: int, dataset: Path, work: Path, options) -> 
         yield {**row, "images_seen": seen, "ended": "stopped", **judged(place, dataset)}
 
 
-def prefix(size_px: int, mins: float, precision: str, turn_secs: float) -> str:
+def prefix(size_px: int, val_fraction: float, mins: float, precision: str, turn_secs: float) -> str:
     """What the names of a table's runs and grids begin with."""
     told = "" if precision == "float32" else f"-{precision}"
-    return f"{size_px}px-{mins:g}min{told}{'-turns' if turn_secs else ''}"
+    turns = "-turns" if turn_secs else ""
+    return f"{size_px}px{held_out(val_fraction)}-{mins:g}min{told}{turns}"
 
 
 def command(arm: Arm, seed: int, dataset: Path, place: Path, options) -> list[str]:
@@ -144,7 +160,7 @@ def command(arm: Arm, seed: int, dataset: Path, place: Path, options) -> list[st
         f"seed={seed}",
         f"dataset.address={dataset}",
         f"dataset.size_px={options.size}",
-        "dataset.val_fraction=0.2",
+        f"dataset.val_fraction={options.val_fraction}",
         f"model.base_channels={BASE_CHANNELS}",
         f"precision={options.precision}",
         f"training.steps={_ENDLESS_STEPS}",

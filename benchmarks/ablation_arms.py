@@ -136,6 +136,27 @@ def _around_the_fast_one() -> Iterator[Arm]:
         yield Arm(name, f"Adam at 1.6e-3; {told}", changes=(*_rates("1.6e-3"), *changes))
 
 
+def _for_few_pictures() -> Iterator[Arm]:
+    """Yields what may help where the discriminator knows its pictures by heart."""
+    changed = {
+        "few": ("nothing augmented", ()),
+        "few-ramp": ("colour, translation, cutout, growing to 0.5",
+                     (_AUGMENTED[0], "augment.strength=0 to 0.5")),
+        "few-ramp-all": ("those and geometric, growing to 0.5",
+                         ("augment.kinds=[colour, translation, cutout, geometric]",
+                          "augment.strength=0 to 0.5")),
+        "few-ada": ("non-saturating; colour, translation, cutout, adaptive",
+                    ("loss.name=non_saturating", _AUGMENTED[0], "augment.strength=adaptive",
+                     "augment.adaptive_images=200000")),
+        "few-ada-all": ("non-saturating; those and geometric, adaptive",
+                        ("loss.name=non_saturating",
+                         "augment.kinds=[colour, translation, cutout, geometric]",
+                         "augment.strength=adaptive", "augment.adaptive_images=200000")),
+    }  # fmt: skip
+    for name, (told, changes) in changed.items():
+        yield Arm(name, f"Adam at 1.6e-3; {told}", changes=(*_rates("1.6e-3"), *changes))
+
+
 def _to_the_shipped_one() -> Iterator[Arm]:
     """Yields the rest of the way: R3GAN's networks, then falling rates, then augmentation."""
     networks = "R3GAN's networks, one block a size; Adam"
@@ -155,7 +176,8 @@ ARMS = {
         *_around(),
         *_around_the_fast_one(),
         *_to_the_shipped_one(),
+        *_for_few_pictures(),
         Arm(KERAS_ADA, "the Keras example of adaptive augmentation, its own widths and batch", ""),
     ]
 }
-SCREENED = tuple(name for name in ARMS if name != KERAS_ADA)
+SCREENED = tuple(name for name in ARMS if name != KERAS_ADA and not name.startswith("few"))

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator
 
 from benchmarks import timing
-from benchmarks.ablation import prefix
+from benchmarks.ablation import VAL_FRACTION, prefix
 from benchmarks.ablation_arms import ARMS, QUICK, SHIPPED
 
 _NOISY_CORES = timing.QUIET_DURING
@@ -19,8 +19,8 @@ _AGAINST = ("seed2018", "seed2018-fixed", "keras-ada")
 def page(rows: list[dict]) -> Iterator[str]:
     """Yields the parts of the page."""
     yield (
-        "A fifth of the pictures is held out; as many are drawn and judged against those. Kernel "
-        "distances (KID's arithmetic) are × 1000, of EfficientNet-Lite0 and of the same with "
+        "A fifth of the pictures is held out, where nothing else is said; as many are drawn and "
+        "judged against those. Kernel distances (KID's arithmetic) are × 1000, of EfficientNet-Lite0 and of the same with "
         "pictures reduced to 16 px first; both passed their [ladder](ladder.md). Of several seeds "
         "the median stands with least and largest. *real* is what as many training pictures get. "
         "Compare within a table only: they are of different hours and machines. `cats64` is that "
@@ -29,9 +29,10 @@ def page(rows: list[dict]) -> Iterator[str]:
     )
     for kind in sorted({_kind(row) for row in rows}):
         chosen = [row for row in rows if _kind(row) == kind]
-        size_px, mins, precision, turn_secs = kind
+        size_px, val_fraction, mins, precision, turn_secs = kind
+        share = "" if val_fraction == VAL_FRACTION else f", {val_fraction:.0%} held out"
         turns = f", in turns of {turn_secs:g} s" if turn_secs else ""
-        yield f"## {size_px} px, {mins:g} minutes an arm, {precision}{turns}"
+        yield f"## {size_px} px{share}, {mins:g} minutes an arm, {precision}{turns}"
         refuse_unlike(chosen)
         yield "\n\n".join(sorted({row["described"] for row in chosen}))
         load = max(row["others_cores"] for row in chosen)
@@ -41,8 +42,9 @@ def page(rows: list[dict]) -> Iterator[str]:
         yield pictures(chosen, prefix(*kind))
 
 
-def _kind(row: dict) -> tuple[int, float, str, float]:
-    return row["size_px"], row["mins"], row["precision"], row["turn_secs"]
+def _kind(row: dict) -> tuple[int, float, float, str, float]:
+    size_px, val_fraction = row["size_px"], row["val_fraction"]
+    return size_px, val_fraction, row["mins"], row["precision"], row["turn_secs"]
 
 
 def refuse_unlike(rows: list[dict]) -> None:
