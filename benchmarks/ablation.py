@@ -12,10 +12,10 @@
 A fifth of the pictures is held out, or another share. The arms of a seed train from nothing
 (`catgan train`) and in turns, each alone on the machine for some seconds, so that its slow minutes
 fall on all of them; each has the same minutes in all, starting included. Then as many pictures as
-are held out are judged against those (`catgan evaluate`). What is measured goes into `results/ablation.json` after
-each round and is not measured again; `--write` makes the page of it. `--rate` of pictures a minute
-is measured first with the plain recipe, because schedules must know how many pictures there will
-be; arms whose step is longer have a `pace`.
+are held out are judged against those (`catgan evaluate`). What is measured goes into
+`results/ablation.json` after each round and is not measured again; `--write` makes the page of it.
+`--rate` of pictures a minute is measured first with the plain recipe, because schedules must know
+how many pictures there will be; arms whose step is longer have a `pace`.
 """
 
 import argparse

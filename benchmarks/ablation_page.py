@@ -20,12 +20,13 @@ def page(rows: list[dict]) -> Iterator[str]:
     """Yields the parts of the page."""
     yield (
         "A fifth of the pictures is held out, where nothing else is said; as many are drawn and "
-        "judged against those. Kernel distances (KID's arithmetic) are × 1000, of EfficientNet-Lite0 and of the same with "
-        "pictures reduced to 16 px first; both passed their [ladder](ladder.md). Of several seeds "
-        "the median stands with least and largest. *real* is what as many training pictures get. "
-        "Compare within a table only: they are of different hours and machines. `cats64` is that "
-        "config, `rate-1.6e-3` is `cats64-quick`, `fast-…` the same with one thing changed; what "
-        "each piece costs a step [stands apart](options.md)."
+        "judged against those. Kernel distances (KID's arithmetic) are × 1000, of EfficientNet- "
+        "Lite0 and of the same with pictures reduced to 16 px first; both passed their "
+        "[ladder](ladder.md). Of several seeds the median stands with least and largest. *real* "
+        "is what as many training pictures get. Compare within a table only: they are of "
+        "different hours and machines. `cats64` is that config, `rate-1.6e-3` is "
+        "`cats64-quick`, `fast-…` the same with one thing changed; what each piece costs a step "
+        "[stands apart](options.md)."
     )
     for kind in sorted({_kind(row) for row in rows}):
         chosen = [row for row in rows if _kind(row) == kind]
