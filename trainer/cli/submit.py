@@ -69,8 +69,11 @@ def submit(
 
 
 def _render(config: Any, path: Path, name: str, *, as_json: bool) -> None:
+    from trainer import storage
+    from trainer.launch.hold import hold
     from trainer.launch.kuberay import manifest, to_yaml
     from trainer.launch.submit import plan_training
+    from trainer.run_folder import RunFolder
 
     if as_json:
         raise ConfigError(
@@ -79,4 +82,12 @@ def _render(config: Any, path: Path, name: str, *, as_json: bool) -> None:
             remedy="leave --json out",
         )
     plan = plan_training(config, path, shares_disk=False)
-    click.echo(to_yaml(manifest(plan, name)), nl=False)
+    if plan.finished:
+        raise ConfigError(
+            f"{plan.run} has done all its {config.training.steps:,} steps",
+            expected="a run with steps to do, before a cluster is made for it",
+            remedy="training.steps=…, or another run=…",
+        )
+    # A second job would make a cluster of its own, to be told there that the first one trains.
+    with hold(RunFolder(storage.open_folder(plan.run))):
+        click.echo(to_yaml(manifest(plan, name)), nl=False)
