@@ -13,7 +13,8 @@ YAML = """
 run: {bucket}/run
 dataset: {{address: {bucket}/set, size_px: 32}}
 training: {{steps: 5, global_batch: 4}}
-cluster: {{workers: 2, gpus_per_worker: 1, cpus_per_worker: 1, accelerator_type: L4}}
+cluster: {{workers: 2, gpus_per_worker: 1, cpus_per_worker: 1, accelerator_type: L4,
+          image: registry.example/catgan:1}}
 """
 
 
