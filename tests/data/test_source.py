@@ -168,20 +168,9 @@ def test_a_bomb_of_another_method_is_not_unpacked_whole(tmp_path, method):
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_damaged_member_of_another_method_is_a_reason_too(tmp_path, method):
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_a_reason_not_an_end(tmp_path, method):
     path = write_zip(tmp_path / "source.zip", {"a.png": noise(0), "b.png": noise(1)}, method)
-    data = bytearray(path.read_bytes())
-    data[100] ^= 0xFF
-    path.write_bytes(data)
-    items = items_of(path, tmp_path)
-    with pytest.raises(Rejected, match="damaged"):
-        read(items["a.png"].ref)
-    assert read(items["b.png"].ref) == noise(1)
-
-
-def test_a_damaged_member_is_a_reason_not_an_end(tmp_path):
-    path = write_zip(tmp_path / "source.zip", {"a.png": noise(0), "b.png": noise(1)})
     data = bytearray(path.read_bytes())
     data[100] ^= 0xFF
     path.write_bytes(data)

@@ -84,9 +84,11 @@ def loss_of_a_guess(loss: Loss) -> float:
 
 def loss_at(loss: Loss, real_logit: float, fake_logit: float) -> float:
     """D's loss where all real pictures have one logit and all generated ones another."""
-    real, fake = (tf.fill([1, 1], tf.constant(x, tf.float64)) for x in (real_logit, fake_logit))
-    rows = loss.discriminator(real, fake, lambda rows: rows)
-    return float(tf.add_n([tf.reduce_sum(row) for row in rows]))
+    # Two numbers: a GPU would first finish what it is at.
+    with tf.device("CPU"):
+        logits = tf.constant([[[real_logit]], [[fake_logit]]], tf.float64)
+        rows = loss.discriminator(logits[0], logits[1], lambda rows: rows)
+        return float(tf.add_n([tf.reduce_sum(row) for row in rows]))
 
 
 def kernel_rms(gan: Any) -> dict[str, float]:
