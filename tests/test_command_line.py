@@ -49,9 +49,9 @@ def test_a_setting_reads_back(value):
 
 
 def test_another_config(run, address):
-    wanted = config.from_text("", ["training.steps=7", f"dataset.source={NASTY}"])
+    wanted = config.from_text("", ["training.steps=7", f"log.file={NASTY}"])
     remedy = refused(same_run.same_config, wanted, run)
-    settings = [f"dataset.source={NASTY}", "training.steps=7"]
+    settings = [f"log.file={NASTY}", "training.steps=7"]
     assert catgan("resume", address, *settings) in remedy
 
 

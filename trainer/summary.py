@@ -13,9 +13,10 @@ import numpy as np
 
 from trainer import storage
 from trainer.config import Config
+from trainer.data.fitting import refuse_misfit
 from trainer.data.order import lanes_for, rows_of
 from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError
 from trainer.run_folder import RunFolder
 from trainer.schedules import largest
 
@@ -132,7 +133,7 @@ def summarise(config: Config) -> Summary:
 
     Raises:
         ConfigError: An address is malformed, or the batch cannot feed the workers.
-        DataError: There is a data set, and it is damaged or of another picture size.
+        DataError: There is a data set, and it is damaged or not the one that the config means.
         CheckpointError: There is a run, and its record is damaged.
         StorageError: An address cannot be reached.
     """
@@ -167,14 +168,8 @@ def _manifest(config: Config) -> Manifest | None:
     if not folder.exists(MANIFEST_NAME):
         return None
     manifest = read_manifest(folder)
-    if manifest.size_px != config.dataset.size_px:
-        raise DataError(
-            f"the data set {folder.address} has pictures of {manifest.size_px} px, the config "
-            f"says dataset.size_px={config.dataset.size_px}",
-            expected="the same size",
-            remedy=f"set dataset.size_px={manifest.size_px}, or prepare the pictures at "
-            f"{config.dataset.size_px} px into another data set",
-        )
+    is_new = RunFolder(storage.open_folder(_named(config.run, "run"))).read_record() is None
+    refuse_misfit(manifest, config.dataset, is_new=is_new)
     return manifest
 
 

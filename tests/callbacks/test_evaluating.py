@@ -12,11 +12,12 @@ import pytest
 from tests.callbacks import tiny_run
 from tests.callbacks.test_sampling import KilledBeforeTheLastGrid
 from tests.evaluation.conftest import cats, network_file  # noqa: F401 (fixtures)
+from trainer import config as configs
 from trainer import inspection
 from trainer.callbacks.cadence import Cadence
 from trainer.callbacks.evaluating import Evaluating, best_step, told_in_words
-from trainer.errors import TrainingError
-from trainer.launch import door, evaluators
+from trainer.errors import ConfigError, DataError, TrainingError
+from trainer.launch import door, evaluators, starting
 from trainer.run_folder import names, read_evaluations
 
 
@@ -303,3 +304,49 @@ def test_a_process_that_is_to_end_does_not_wait_for_the_last_figure(tmp_path, ca
     callback.end(10)
     assert len(asked) == 1
     assert "catgan evaluate" in caplog.text
+
+
+def test_a_failure_after_a_success_is_told_again(measuring, caplog):
+    callback, asked, _ = measuring()
+    failure = TrainingError("no network", remedy="install it")
+    for step, said in [(10, failure), (20, found(0.5)), (30, failure)]:
+        callback.published(step)
+        callback.after_call(step, {})
+        answer(callback, asked[-1], said, step)
+    told = [r.message for r in caplog.records if "not measured" in r.message]
+    assert [text.split()[1] for text in told] == ["10", "30"]
+
+
+def test_a_process_that_dies_says_what_it_said(tmp_path):
+    task = evaluators.Task(str(tmp_path), "nowhere", ("kid",), ("auto",), None, "")
+    job = evaluators._Process(task)
+    psutil.Process(job._process.pid).kill()
+    with pytest.raises(TrainingError, match="ended with exit code -9: "):
+        job.result()
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "told"),
+    [
+        ("evaluation.features=efficientnet-lite9", ConfigError, "no feature network"),
+        ("evaluation.features=auto,net@2px", ConfigError, "no feature network"),
+        ("evaluation.count=99", DataError, "99 held-out pictures"),
+        ("evaluation.metrics=[fid, pr]", DataError, "0 held-out pictures are too few for fid"),
+    ],
+)
+def test_what_could_never_be_measured_is_refused_before_training(tmp_path, word, error, told):
+    """Hours later there would be no figure and no best checkpoint."""
+    config = tiny_run.tiny_config(tmp_path, "evaluation.every_steps=5", word)
+    held_out = 0 if "metrics" in word else 500
+    counts = type("Counts", (), {"validation": held_out})
+    manifest = type("Manifest", (), {"counts": counts})
+    with pytest.raises(error, match=told):
+        starting.refuse_unmeasurable(config, manifest)
+    off = configs.override(config, ["evaluation.every_steps=0"])
+    starting.refuse_unmeasurable(off, manifest)
+
+
+def test_a_run_that_can_measure_nothing_does_not_begin(tmp_path):
+    with pytest.raises(DataError, match="held"):
+        tiny_run.train(tmp_path, "evaluation.every_steps=5")
+    assert not (tmp_path / "run" / "run.json").exists()

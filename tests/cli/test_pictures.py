@@ -1,5 +1,6 @@
 """`catgan train --pictures`: what is chosen, what is said, what is written."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,26 @@ def test_a_config_of_other_pictures_is_not_overwritten(catgan, pictures, tmp_pat
 def test_a_run_in_a_bucket_has_its_config_here(pictures, catgan):
     plan = bare_pictures.plan(str(pictures), run="gs://bucket/runs/tabby", device="CPU")
     assert (plan.config.run, str(plan.path)) == ("gs://bucket/runs/tabby", "runs/tabby.yaml")
+
+
+def test_others_of_the_same_name_get_a_data_set_of_their_own(catgan, pictures, tmp_path):
+    small = "training.steps=2", "model.base_channels=4", "model.group_width=8"
+    assert catgan("train", "--pictures", pictures, *small).code == 0
+    others = tmp_path / "others" / pictures.name
+    shutil.copytree(pictures, others)
+    (others / "deeper/29.png").unlink()
+    refused = catgan("train", "--pictures", others, *small)
+    assert refused.code == 2
+    assert "--run runs/ANOTHER_NAME" in refused.err
+    ended = catgan("train", "--pictures", others, "--run", "runs/others", *small)
+    assert ended.code == 0, ended.err
+    config = yaml.safe_load((tmp_path / "runs/others/config.yaml").read_text())
+    found = catgan("inspect", config["dataset"]["address"], "--json").answer
+    assert (found["source"], found["train"]) == (str(others), 29)
+
+
+@pytest.mark.parametrize("source", ["drawn:50", "tfds:cats_vs_dogs"])
+def test_what_lies_nowhere_is_no_pictures(catgan, source):
+    ended = catgan("train", "--pictures", source)
+    assert ended.code == 2
+    assert f"dataset.source={source}" in ended.err

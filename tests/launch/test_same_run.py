@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from tests.launch.conftest import EVERY, STEPS, assert_same_bits, open_run, steps_of
+from trainer import config as configs
+from trainer.launch.same_run import refuse_changes
 from trainer.run_folder import NewRun
 
 
@@ -46,9 +48,30 @@ def test_another_config_is_refused_with_both_remedies(small, finished):
     told = process.told()
     assert "seed (0 there, 3 now)" in told
     assert "loss.r1_weight (1.0 there, 7.0 now)" in told
-    assert f"catgan resume {finished}" in told
+    assert "seed makes it another run (it decides every draw" in told
+    assert f"as it is: catgan resume {finished}\n" in told
     assert "run=" in told
     assert len(open_run(finished).read_record().starts) == 1
+
+
+def test_the_remedy_for_another_config_resumes(small, finished):
+    """All that is different, and nothing that a resumption would refuse."""
+    words = [
+        "loss.r1_weight=7",
+        "training.steps=9",
+        "generator_optimizer.rate=3e-4",
+        "discriminator_optimizer.rate=3e-4",
+        "generator_optimizer.clip_norm=2",
+        "discriminator_optimizer.clip_norm=2",
+        "ema.half_life_images=77",
+    ]
+    process = small.train(finished, *words)
+    assert process.wait() == 2
+    before = configs.from_text(open_run(finished).read_config())
+    refuse_changes(before, configs.override(before, words))
+    remedy = process.told().split("go on with it: ")[1]
+    assert f"catgan resume {finished} " in remedy
+    assert all(word.split("=")[0] in remedy for word in words)
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,7 @@ class Evaluating(StepCallback):
         except CatganError as error:
             self._failed(step, error)
             return
+        self._warned = False
         self._found.append({"step": step, **found})
         for result in found["results"]:
             log.info("step %s: %s", f"{step:,}", told_in_words(result))

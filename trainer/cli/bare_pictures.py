@@ -3,6 +3,7 @@
 Which settings are chosen for which pictures stands in `trainer.presets`.
 """
 
+import hashlib
 import logging
 import re
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ import yaml
 from trainer import config as configs
 from trainer import presets, storage
 from trainer.config import Config
+from trainer.data.shards import MANIFEST_NAME, read_manifest
+from trainer.data.source import address_of
 from trainer.data.survey import Survey, look
-from trainer.errors import ConfigError, StorageError
+from trainer.errors import ConfigError
 from trainer.presets import Preset
 
 log = logging.getLogger("catgan")
@@ -51,15 +54,9 @@ class Plan:
         """Writes the config, unless it was there; raises StorageError."""
         if self.found:
             return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(_text(self.config, self.lines), encoding="utf-8")
-        except OSError as error:
-            raise StorageError(
-                f"the config cannot be written to {self.path}: {error.strerror or error}",
-                expected="a folder that can be written",
-                remedy="give another place: --run ADDRESS",
-            ) from error
+        place, name = storage.split_address(self.path)
+        # Whole or not at all: a part of it would be taken for a config at the next start.
+        storage.open_folder(place).write(name, _text(self.config, self.lines).encode())
 
 
 def plan(
@@ -96,7 +93,7 @@ def plan(
     size_px = dataset.size_px if asked["dataset.size_px"] else 0
     crop = crop or dataset.crop
     preset = presets.decide(survey, device, crop=crop, size_px=size_px)
-    items = [*_items(preset, survey, address, crop), *overrides]
+    items = [*_items(preset, survey, crop), *overrides]
     chosen = configs.override(chosen, items)
     return Plan(chosen, path, tuple(_lines(survey, chosen, preset, device)), False)
 
@@ -126,12 +123,13 @@ def _config_path(address: str) -> Path:
     return Path(address + ".yaml")
 
 
-def _items(preset: Preset, survey: Survey, address: str, crop: str) -> list[str]:
+def _items(preset: Preset, survey: Survey, crop: str) -> list[str]:
     suffix = "" if crop == "center" else f"-{crop}"
     name = f"datasets/{_name(survey.address)}-{preset.size_px}{suffix}"
+    address = _of_its_own(storage.canonical(name), survey.address)
     every = min(500, max(100, 100 * round(preset.steps / 1000)))
     values: dict[str, Any] = {
-        "dataset.address": storage.canonical(name),
+        "dataset.address": address,
         "dataset.source": survey.address,
         "dataset.size_px": preset.size_px,
         "dataset.crop": crop,
@@ -143,6 +141,16 @@ def _items(preset: Preset, survey: Survey, address: str, crop: str) -> list[str]
         **preset.recipe,
     }
     return [configs.setting(key, value) for key, value in values.items()]
+
+
+def _of_its_own(address: str, source: str) -> str:
+    """Returns the address, or another where the data set there was made from another source."""
+    folder = storage.open_folder(address)
+    if not folder.exists(MANIFEST_NAME):
+        return address
+    if read_manifest(folder).source.address == address_of(source):
+        return address
+    return f"{address}-{hashlib.sha256(source.encode()).hexdigest()[:6]}"
 
 
 def _lines(survey: Survey, config: Config, preset: Preset, device: str) -> list[str]:

@@ -84,9 +84,12 @@ def _sent(config: Any, path: Path, address: str, secs: float) -> Any:
     config = submit.with_absolute_addresses(config, shares_disk=is_on_this_machine(address))
     job_id = submit.send_examination(config, path, server, secs)
     told: list[str] = []
-    fate = Follower(
-        server, job_id, told.append, lambda line: click.echo(line, err=True)
-    ).to_the_end()
+    follower = Follower(server, job_id, told.append, lambda line: click.echo(line, err=True))
+    try:
+        fate = follower.to_the_end()
+    except KeyboardInterrupt:
+        server.stop(job_id)  # nobody else would, and it holds the cluster's GPUs
+        raise
     return _read("".join(told), fate, address)
 
 

@@ -106,7 +106,7 @@ def _planned(
 
     base = load_config(config, list(overrides))
     found = searches.plan(base, [read_axis(text) for text in over], out, trials)
-    starting.refuse_other_pictures(found.base)
+    starting.refuse_other_pictures(found.base, is_new=True)
     starting.prepare_if_missing(found.base)
     # Before the first trial is trained, not after.
     folder = storage.open_folder(found.base.dataset.address)

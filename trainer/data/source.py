@@ -49,6 +49,25 @@ def open_source(text: str, work: Path, skip: str | None = None) -> Source:
     return open_path(Path(text).expanduser(), skip)
 
 
+def address_of(text: str) -> str:
+    """Returns the address that a source has once it is opened, which this does not do.
+
+    Raises:
+        ConfigError: The address is malformed.
+    """
+    if text.startswith("drawn:"):
+        from trainer.data.source_drawn import DrawnSource
+
+        return DrawnSource(text).address
+    if text.startswith("tfds:"):
+        from trainer.data.source_tfds import TfdsSource
+
+        return TfdsSource(text, Path()).address
+    if storage.is_bucket(text):
+        return storage.canonical(text)
+    return str(Path(text).expanduser().resolve())
+
+
 def open_path(path: Path, skip: str | None = None) -> Source:
     """Returns the source in a local folder or archive; raises DataError."""
     if path.is_dir():

@@ -14,11 +14,13 @@ from pathlib import Path
 from statistics import median_low
 
 from trainer import storage
+from trainer.command_line import catgan
 from trainer.data.decode import open_header
 from trainer.data.naming import kind_of
 from trainer.data.reading import read
 from trainer.data.rejection import Rejected
 from trainer.data.source import Item, Source, open_source
+from trainer.errors import ConfigError
 
 # Enough for a share within a few per cent.
 SAMPLE = 200
@@ -66,6 +68,12 @@ def look(source: str) -> Survey:
         DataError: There is nothing at it, or it is damaged.
         StorageError: It cannot be reached.
     """
+    if source.startswith(("drawn:", "tfds:")):
+        raise ConfigError(
+            f"{source!r} names pictures that are made or fetched, not some that lie somewhere",
+            expected="a folder, a zip or tar file, or gs://bucket/prefix",
+            remedy=catgan("train", "configs/cats64-quick.yaml", f"dataset.source={source}"),
+        )
     with tempfile.TemporaryDirectory(prefix="catgan-look-") as scratch:
         opened = open_source(source, Path(scratch))
         counter = itertools.count()

@@ -100,7 +100,20 @@ def refuse_too_few(metric: str, width: int, count: int) -> None:
         raise DataError(
             f"{metric} of {count:,} {side}",
             expected=f"{least:,} or more{why}",
-            remedy=f"{HOLD_OUT_MORE}, {other}or another metric",
+            remedy=f"{HOLD_OUT_MORE}, {other}or another metric; a folder that is judged needs as "
+            "many (generate --count)",
+        )
+
+
+def refuse_what_no_network_can(metrics: Sequence[str], held_out: int) -> None:
+    """Raises DataError where a run that is to be measured holds out too few, whatever judges it."""
+    if metrics and held_out < _FEWEST:
+        raise DataError(
+            f"{held_out:,} held-out pictures are too few for {metrics[0]}, so the run could never "
+            "be measured",
+            expected=f"{_FEWEST:,} or more",
+            remedy="prepare a data set with a greater dataset.val_fraction, or set "
+            "evaluation.every_steps=0",
         )
 
 

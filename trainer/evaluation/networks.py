@@ -1,14 +1,13 @@
 """Feature networks: which there are, and how pictures become what a network takes.
 
-Owns the names that `--features` knows and everything that a number depends on besides the
-pictures: network, weights, input size, resizer and the coarseness at which it looks. The
-networks themselves come from `efficientnet.py`, `inception.py`, Keras or a file.
+Owns what stands behind the names of `spelling.py`: everything that a number depends on besides
+the pictures, which are network, weights, input size, resizer and the coarseness at which it looks.
+The networks themselves come from `efficientnet.py`, `inception.py`, Keras or a file.
 """
 
 import contextlib
 import difflib
 import hashlib
-import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,18 +20,13 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import ConfigError, DataError
-from trainer.evaluation import efficientnet, inception, scale
+from trainer.evaluation import efficientnet, inception, scale, spelling
+from trainer.evaluation.spelling import EFFICIENTNET, INCEPTION
 from trainer.gan.export import foreign_objects
 
 BATCH = 32
 # What networks of ImageNet take where they do not say.
 _USUAL_PX = 224
-INCEPTION, EFFICIENTNET = "inception", "efficientnet-lite0"
-_CHOICES = (
-    "inception, inception:FILE.pb, efficientnet-lite0, keras:NAME (of keras.applications), "
-    "FILE.keras or FILE.h5; with @16px behind it for pictures reduced to 16 px first"
-)
-_REMEDY = f"--features {EFFICIENTNET}, or leave it out: auto takes what is here"
 _RESIZER = "bilinear, antialiased"
 
 
@@ -115,13 +109,13 @@ def _passed(size_px: int) -> list[str]:
 
 
 def find(spec: str) -> FeatureNetwork:
-    """Returns the network of a name; see `_CHOICES`.
+    """Returns the network of a name; see `trainer.evaluation.spelling`.
 
     Raises:
         ConfigError: No such network, or it is not to be had here.
         DataError: Its file is not what it should be.
     """
-    name, coarse_px = _split(spec)
+    name, coarse_px = spelling.split(spec)
     label = f"{name}@{coarse_px}px" if coarse_px else name
     if name == INCEPTION or name.startswith(f"{INCEPTION}:"):
         call = inception.load(name.partition(":")[2])
@@ -133,33 +127,13 @@ def find(spec: str) -> FeatureNetwork:
         size_px, affine = efficientnet.SIZE_PX, (1.0, 0.0)
     elif name.startswith("keras:"):
         model, digest, size_px, affine = _application(name.removeprefix("keras:"))
-    elif name.endswith((".keras", ".h5")):
+    else:
         model, digest, size_px, affine = _file(Path(name))
         label = label.replace(name, Path(name).name)
-    else:
-        raise ConfigError(
-            f"there is no feature network {spec!r}", expected=f"one of {_CHOICES}", remedy=_REMEDY
-        )
     resizer = f"{_RESIZER}, to {size_px} px"
     return FeatureNetwork(
         label, digest, resizer, model.output_shape[1], coarse_px, _call(model, size_px, affine)
     )
-
-
-def _split(spec: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(?P<name>.+?)(?:@(?P<px>[0-9]{1,4})px)?", spec.strip())
-    if not match:
-        raise ConfigError(
-            "no feature network is named", expected=f"one of {_CHOICES}", remedy=_REMEDY
-        )
-    coarse_px = int(match["px"] or 0)
-    if match["px"] and coarse_px < 4:
-        raise ConfigError(
-            f"{spec!r} looks at {coarse_px} px",
-            expected="4 px or more",
-            remedy=f"--features {match['name']}@16px",
-        )
-    return match["name"], coarse_px
 
 
 def _resize(images: tf.Tensor, size_px: int) -> tf.Tensor:
@@ -200,7 +174,7 @@ def _application(name: str) -> _Found:
         raise ConfigError(
             f"the weights of {name} cannot be had: {str(error)[:200]}",
             expected="Keras' weights in ~/.keras/models, or a way to download them",
-            remedy=f"name another: {_CHOICES}",
+            remedy=f"name another: {spelling.CHOICES}",
         ) from error
     prepare = sys.modules[make.__module__].preprocess_input
     pictures = keras.Input((size_px, size_px, 3))

@@ -14,7 +14,7 @@ from trainer.checkpoint.listing import manifest_name
 from trainer.checkpoint.networks import config_of
 from trainer.config import Config
 from trainer.launch import door
-from trainer.launch.scratch import scratch_folder
+from trainer.launch.scratch import only_tried, scratch_folder
 from trainer.launch.starting import Options
 from trainer.progress import Interval
 from trainer.run_folder import RunFolder, RunRecord, StartRecord, names
@@ -23,7 +23,7 @@ from trainer.run_folder import RunFolder, RunRecord, StartRecord, names
 @contextlib.contextmanager
 def scratch_run(address: str) -> Iterator[RunFolder]:
     """Gives a run folder that nobody else has, and removes it at the end."""
-    with scratch_folder(address) as folder:
+    with only_tried(), scratch_folder(address) as folder:
         yield RunFolder(folder)
 
 
@@ -106,6 +106,8 @@ def _alone(config: Config, scratch: RunFolder, last: int) -> Config:
         training["steps_per_call"] = 1
     never = Interval(0, "steps")
     parts: dict[str, dict[str, Any]] = {
+        # Its data set is known by the fingerprint, wherever it lies.
+        "dataset": {"source": ""},
         "training": training,
         "samples": {"every_steps": never},
         "evaluation": {"every_steps": never},

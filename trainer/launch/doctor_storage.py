@@ -15,12 +15,21 @@ from trainer import console, storage
 from trainer.command_line import catgan
 from trainer.config import Config
 from trainer.data.decode import decode
+from trainer.data.fitting import refuse_misfit
 from trainer.data.order import lanes_for
-from trainer.data.shards import MANIFEST_NAME, Manifest, checked_manifest, read_example, read_frames
-from trainer.errors import DataError, StorageError
+from trainer.data.shards import (
+    MANIFEST_NAME,
+    Manifest,
+    checked_manifest,
+    damage_remedy,
+    read_example,
+    read_frames,
+)
+from trainer.errors import CatganError, DataError, StorageError
 from trainer.launch import starting
 from trainer.launch.finding import Finding, ok, warning
 from trainer.launch.scratch import remove_all, scratch_folder
+from trainer.run_folder import RunFolder
 
 PROBE_BYTES = 8 * 2**20
 _SMALL_TRIES = 5
@@ -108,7 +117,8 @@ def dataset(config: Config) -> Iterator[Finding]:
         )
         return
     manifest = checked_manifest(folder)
-    starting.refuse_other_size(manifest, config)
+    refuse_misfit(manifest, config.dataset, is_new=_is_new(config.run))
+    starting.refuse_unmeasurable(config, manifest)
     shape = _decoded(folder, manifest)
     shards = manifest.split("train")
     size = sum(shard.bytes for shard in manifest.shards)
@@ -118,6 +128,14 @@ def dataset(config: Config) -> Iterator[Finding]:
         f"{console.size(size)}, all there; one decoded to {' × '.join(map(str, shape))}",
     )
     yield from _lanes(config, len(shards))
+
+
+def _is_new(run: str) -> bool:
+    """Whether there is no run yet; of a folder that cannot be used `bucket` tells."""
+    try:
+        return RunFolder(storage.open_folder(run)).read_record() is None
+    except CatganError:
+        return True
 
 
 def _as_the_first_start(config: Config, folder: storage.Folder) -> str:
@@ -136,7 +154,7 @@ def _decoded(folder: storage.Folder, manifest: Manifest) -> tuple[int, ...]:
         raise DataError(
             f"the shard {folder.address_of(shard.name)} is damaged: its checksum is another",
             expected="the bytes that were prepared",
-            remedy="catgan inspect names every damaged shard; prepare them again",
+            remedy=damage_remedy(folder),
         )
     encoded, _ = read_example(next(iter(read_frames(data))))
     size = manifest.size_px

@@ -18,7 +18,7 @@ from trainer.launch import door
 from trainer.launch.doctor_watch import Watch, read_notes
 from trainer.launch.finding import Finding, ok, warning
 from trainer.launch.machines import grace_secs
-from trainer.launch.scratch import scratch_folder
+from trainer.launch.scratch import only_tried, scratch_folder
 from trainer.launch.starting import Options
 from trainer.progress import Interval
 from trainer.run_folder import RunFolder, names, read_metrics
@@ -67,7 +67,7 @@ def tried(config: Config, address: str | None, secs: float = TRIAL_SECS) -> Tria
     Raises:
         CatganError: It could not be trained; that is what the run would have met.
     """
-    with scratch_folder(f"{config.run.rstrip('/')}-doctor") as scratch:
+    with only_tried(), scratch_folder(f"{config.run.rstrip('/')}-doctor") as scratch:
         piece = _piece(config, scratch, secs)
         began = time.time()
         options = Options(address=address, callbacks=Watch(scratch.address))
@@ -82,6 +82,8 @@ def _piece(config: Config, scratch: storage.Folder, secs: float) -> Config:
         # The pictures do not matter for what is measured here.
         drawn = {"source": f"drawn:{_DRAWN}", "address": f"{scratch.address}/pictures"}
         dataset = dataset.model_copy(update={**drawn, "crop": "center"})
+    else:
+        dataset = dataset.model_copy(update={"source": ""})
     penalty = config.loss.penalty_every_steps
     call = config.training.steps_per_call
     every = penalty * -(-max(penalty, call) // penalty)

@@ -11,11 +11,12 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
-from trainer import storage
+from trainer import child, storage
 from trainer.callbacks.evaluating import Evaluator, Found, Job
 from trainer.config import Config
 from trainer.errors import CatganError, StorageError, TrainingError
@@ -110,23 +111,26 @@ def _measured_kindly(task: Task) -> Found | CatganError:
 
 class _Process(Job):
     def __init__(self, task: Task) -> None:
+        # A pipe that nobody reads would fill up.
+        self._complaints = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         try:
-            self._process = self._begun(task)
+            self._process = self._begun(task, self._complaints)
         except OSError as error:
+            self._complaints.close()
             raise _failed(f"no process can measure: {error}") from error
-        self._said = ""
+        self._said, self._complaint = "", "it said nothing"
         # An answer may be longer than a pipe holds.
         self._reader = threading.Thread(target=self._read, name="evaluation", daemon=True)
         self._reader.start()
 
     @staticmethod
-    def _begun(task: Task) -> subprocess.Popen:
+    def _begun(task: Task, complaints: IO[str]) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trainer.launch.evaluators"],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+            child.command("trainer.launch.evaluators"),
+            env=child.environment(CUDA_VISIBLE_DEVICES="-1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=complaints,
             text=True,
         )
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
@@ -134,8 +138,13 @@ class _Process(Job):
         return process
 
     def _read(self) -> None:
-        with self._process:  # closes the pipes, standard input only when all was said
-            self._said = self._process.stdout.read() if self._process.stdout else ""
+        with self._complaints as complaints:
+            with self._process:  # closes the pipes, standard input only when all was said
+                self._said = self._process.stdout.read() if self._process.stdout else ""
+            complaints.seek(0)
+            self._complaint = (complaints.read().strip().splitlines() or [self._complaint])[-1][
+                :300
+            ]
 
     def done(self) -> bool:
         return not self._reader.is_alive()
@@ -146,7 +155,9 @@ class _Process(Job):
             told = json.loads(self._said)
         except ValueError:
             code = self._process.returncode
-            raise _failed(f"the process that measures ended with exit code {code}") from None
+            raise _failed(
+                f"the process that measures ended with exit code {code}: {self._complaint}"
+            ) from None
         if "error" in told:
             raise TrainingError(told["error"])
         return told

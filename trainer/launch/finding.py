@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from trainer.errors import CatganError, ClusterError
+from trainer.errors import CatganError, ClusterError, InterruptedRun, TerminatedRun
 
 State = Literal["ok", "warning", "failure"]
 
@@ -87,6 +87,8 @@ def examined(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     """
     try:
         yield from look()
+    except (InterruptedRun, TerminatedRun):
+        raise
     except CatganError as error:
         yield failure(name, error)
     except Exception as error:

@@ -48,8 +48,10 @@ def _start(config: Config, folder: RunFolder, options: Options, held: Hold) -> O
 
     found = device.set_up(config)
     config = starting.resolve(config, folder, resolve_precision(config.precision))
+    starting.refuse_other_pictures(config, is_new=folder.read_record() is None)
     starting.prepare_if_missing(config)
     dataset = starting.open_dataset(config)
+    starting.refuse_unmeasurable(config, dataset.manifest)
     choices = starting.choices(config, folder.read_record(), found)
     gpu = {"gpu": found.name} if found.kind == "GPU" else {}
     log.info("run %s on %s, data set %s", folder.address, found.name, dataset.address)

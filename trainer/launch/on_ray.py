@@ -19,6 +19,7 @@ from trainer import checkpoint, storage
 from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
+from trainer.data import fitting
 from trainer.data.shards import checked_manifest
 from trainer.errors import CatganError, NonFiniteError
 from trainer.launch import announce, mailbox, ray_address, rollback, starting
@@ -50,7 +51,7 @@ def start(config: Config, folder: RunFolder, options: Options) -> Outcome:
     """
     from trainer.callbacks.stop_requests import StopRequests
 
-    starting.refuse_other_pictures(config)
+    starting.refuse_other_pictures(config, is_new=folder.read_record() is None)
     starting.refuse_too_many_workers(config)
     settings, here = config.cluster, len(os.sched_getaffinity(0))
     with contextlib.ExitStack() as stack:
@@ -104,7 +105,8 @@ class _Driver:
         config = self._config
         starting.prepare_if_missing(config)
         manifest = checked_manifest(storage.open_folder(config.dataset.address))
-        starting.refuse_other_size(manifest, config)
+        fitting.refuse_misfit(manifest, config.dataset, is_new=False)
+        starting.refuse_unmeasurable(config, manifest)
         self._fingerprint = manifest.fingerprint
         self._identity = self._identified()
         self._coordinator = mailbox.start(self._name, self._namespace, self._held.lease_secs)
@@ -285,5 +287,7 @@ class _Driver:
         self._head.must_answer()
         self._held.raise_if_lost()
         if self._stops.cause():
-            step = record.step if (record := self._folder.read_record()) else 0
+            # Progress that was noted may be ahead of what is saved.
+            newest = checkpoint.find_newest(self._folder, prefixes=())
+            step = newest.step if newest else 0
             self._stops.raise_if_signalled(step, self._resume_command)

@@ -4,6 +4,8 @@ Owns design C1's answer to `train` on an existing run, and which keys a
 resumption may not change. Reads the run's saved config; writes nothing.
 """
 
+from typing import Any
+
 from trainer import config as configs
 from trainer.command_line import catgan
 from trainer.config import Config
@@ -31,10 +33,7 @@ _FIXED_ON_RESUME = {
 def refuse_changes(before: Config, after: Config) -> None:
     """Raises ConfigError where a resumption would change what a run is."""
     changed = configs.differences(before, after)
-    fixed = dict(_FIXED_ON_RESUME)
-    if before.augment.is_adaptive != after.augment.is_adaptive:
-        fixed["augment.strength"] = "an adaptive strength is part of every checkpoint"
-    for key, reason in fixed.items():
+    for key, reason in _fixed(before, after).items():
         if key in changed:
             old, new = changed[key]
             raise ConfigError(
@@ -45,6 +44,16 @@ def refuse_changes(before: Config, after: Config) -> None:
             )
 
 
+def _fixed(before: Config, after: Config) -> dict[str, str]:
+    """Keys that a resumption may not change, and why."""
+    if before.augment.is_adaptive == after.augment.is_adaptive:
+        return _FIXED_ON_RESUME
+    return {
+        **_FIXED_ON_RESUME,
+        "augment.strength": "an adaptive strength is part of every checkpoint",
+    }
+
+
 def same_config(config: Config, folder: RunFolder) -> Config:
     """Returns the run's own config if `config` is the same but for what was left open."""
     saved = configs.from_text(folder.read_config(), where=f"the config of {folder.address}")
@@ -53,16 +62,26 @@ def same_config(config: Config, folder: RunFolder) -> Config:
     keys = sorted(key for key in changed if key not in _ADDRESSES)
     if keys:
         shown = ", ".join(f"{k} ({changed[k][0]!r} there, {changed[k][1]!r} now)" for k in keys[:6])
-        overrides = [configs.setting(key, changed[key][1]) for key in keys[:6]]
         raise ConfigError(
             f"{folder.address} holds a run with another config: {shown}"
             + (f" and {len(keys) - 6} more keys" if len(keys) > 6 else ""),
             expected="the config of that run, which goes on with it",
-            remedy=f"go on with it: {catgan('resume', folder.address, *overrides)}; "
-            "or give the new run a folder of its own: run=…",
+            remedy=_go_on_or_begin(folder.address, keys, changed, _fixed(saved, config)),
         )
     update = {"address": config.dataset.address or saved.dataset.address}
     return saved.model_copy(update={"dataset": saved.dataset.model_copy(update=update)})
+
+
+def _go_on_or_begin(
+    address: str, keys: list[str], changed: dict[str, tuple[Any, Any]], fixed: dict[str, str]
+) -> str:
+    begin = "give the new run a folder of its own: run=…"
+    reasons = [f"{key} makes it another run ({fixed[key]})" for key in keys if key in fixed]
+    if reasons:
+        as_it_is = catgan("resume", address)
+        return f"{reasons[0]}: {begin}; or go on with that one as it is: {as_it_is}"
+    overrides = [configs.setting(key, changed[key][1]) for key in keys]
+    return f"go on with it: {catgan('resume', address, *overrides)}; or {begin}"
 
 
 def _resolved_like(config: Config, saved: Config) -> Config:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 
 from trainer import storage
-from trainer.errors import CatganError
+from trainer.errors import CatganError, InterruptedRun, TerminatedRun
 from trainer.storage import Folder
 
 log = logging.getLogger("catgan")
@@ -33,6 +33,18 @@ def scratch_folder(beginning: str) -> Iterator[Folder]:
             remove_all(folder)
         except CatganError as error:
             log.warning("%s could not be removed: %s", folder.address, error.what)
+
+
+@contextlib.contextmanager
+def only_tried() -> Iterator[None]:
+    """Says of an interruption what it means where what was trained is thrown away."""
+    try:
+        yield
+    except (InterruptedRun, TerminatedRun) as error:
+        raise type(error)(
+            "interrupted; what was trained to try it is removed",
+            remedy="run the same command again: it begins anew",
+        ) from error
 
 
 def copy_all(source: Folder, target: Folder) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from trainer import __version__, storage
 from trainer import config as configs
 from trainer.config import Config
-from trainer.errors import CatganError, DataError
+from trainer.errors import CatganError
 from trainer.launch import origin
 from trainer.run_folder import NewRun, RunFolder, RunRecord
 
@@ -101,7 +101,7 @@ def refuse_too_many_workers(config: Config) -> None:
 
 def open_dataset(config: Config) -> Any:
     """Opens the data set of a resolved config; raises DataError where it does not fit."""
-    from trainer.data import stream
+    from trainer.data import fitting, stream
 
     settings = config.dataset
     dataset = stream.open_dataset(
@@ -110,30 +110,43 @@ def open_dataset(config: Config) -> Any:
         memory_mib=settings.memory_mib,
         cache_dir=settings.cache_dir,
     )
-    refuse_other_size(dataset.manifest, config)
+    fitting.refuse_misfit(dataset.manifest, settings, is_new=False)
     return dataset
 
 
-def refuse_other_pictures(config: Config) -> None:
-    """Raises DataError where a data set is there and does not fit, or is neither there nor made."""
+def refuse_other_pictures(config: Config, *, is_new: bool) -> None:
+    """Raises DataError where a data set is there and does not fit, or is neither there nor made.
+
+    Args:
+        config: Of the run.
+        is_new: It has not begun; else its data set's fingerprint says whether it is still the one.
+    """
+    from trainer.data import fitting
     from trainer.data.shards import MANIFEST_NAME, checked_manifest
 
-    folder = storage.open_folder(config.dataset.address)
-    if not config.dataset.source or folder.exists(MANIFEST_NAME):
-        refuse_other_size(checked_manifest(folder), config)
-
-
-def refuse_other_size(manifest: Any, config: Config) -> None:
-    """Raises DataError where a data set's pictures are not of the config's size."""
     settings = config.dataset
-    if manifest.size_px != settings.size_px:
-        raise DataError(
-            f"the data set {settings.address} has pictures of {manifest.size_px} px, the config "
-            f"says dataset.size_px={settings.size_px}",
-            expected="the same size",
-            remedy=f"set dataset.size_px={manifest.size_px}, or prepare the pictures at "
-            f"{settings.size_px} px into another data set",
-        )
+    folder = storage.open_folder(settings.address)
+    if not settings.source or folder.exists(MANIFEST_NAME):
+        fitting.refuse_misfit(checked_manifest(folder), settings, is_new=is_new)
+
+
+def refuse_unmeasurable(config: Config, manifest: Any) -> None:
+    """Refuses to train towards measurements that could never be made.
+
+    Raises:
+        ConfigError: `evaluation.features` names no network.
+        DataError: Too few pictures are held out.
+    """
+    asked = config.evaluation
+    if not asked.every_steps.value:
+        return
+    from trainer.evaluation import figures, spelling
+
+    for name in asked.features.split(","):
+        if name.strip() != "auto":
+            spelling.split(name)
+    held_out = manifest.counts.validation
+    figures.refuse_what_no_network_can(asked.metrics, min(asked.count or held_out, held_out))
 
 
 def prepare_if_missing(config: Config) -> None:
@@ -144,16 +157,12 @@ def prepare_if_missing(config: Config) -> None:
     if not settings.source or storage.open_folder(settings.address).exists(MANIFEST_NAME):
         return
     from trainer.data import watch
+    from trainer.data.fitting import PREPARED_BY
     from trainer.data.options import PrepareOptions
     from trainer.data.prepare import prepare
 
     log.info("preparing %s from %s", settings.address, settings.source)
-    options = PrepareOptions(
-        size_px=settings.size_px,
-        crop=settings.crop,
-        encoding=settings.encoding,
-        val_fraction=settings.val_fraction,
-    )
+    options = PrepareOptions(**{key: getattr(settings, key) for key in PREPARED_BY})
     with watch.shown() as report:
         prepare(settings.source, settings.address, options, report)
 

@@ -28,6 +28,7 @@ log = logging.getLogger("catgan")
 
 # Else one worker would train on the head, where there are no GPUs.
 JOIN = ("--address", "auto")
+_ADDRESSES = ("run", "dataset.address", "dataset.source", "training.start_from")
 _OPTIONAL = ("dataset.source", "training.start_from")
 
 
@@ -103,7 +104,8 @@ def plan_resumption(
     if not finished:
         _check(config, record)
     step = () if from_step is None else ("--from", step_name(from_step))
-    words = ("resume", folder.address, *overrides, *step, *JOIN)
+    given = _absolute(overrides, with_absolute_addresses(config, shares_disk=shares_disk))
+    words = ("resume", folder.address, *given, *step, *JOIN)
     return Plan(config, folder.address, words, "", record, finished)
 
 
@@ -113,12 +115,8 @@ def with_absolute_addresses(config: Config, *, shares_disk: bool) -> Config:
     Raises:
         ConfigError: One is a path that only this machine can mean.
     """
-    found = {
-        "run": config.run,
-        "dataset.address": config.dataset.address,
-        "dataset.source": config.dataset.source,
-        "training.start_from": config.training.start_from,
-    }
+    flat = configs.flat(config)
+    found = {key: flat[key] for key in _ADDRESSES}
     for key, address in found.items():
         # These may be left out, and a source need not be an address.
         if (key == "dataset.source" and ":" in address) or (key in _OPTIONAL and not address):
@@ -127,7 +125,7 @@ def with_absolute_addresses(config: Config, *, shares_disk: bool) -> Config:
     run, dataset = (storage.open_folder(found[key]).address for key in ("run", "dataset.address"))
     source = config.dataset.source
     if source and ":" not in source:
-        source = os.path.abspath(source)
+        source = storage.canonical(source)
     update = {"address": dataset, "source": source}
     start_from = config.training.start_from and storage.canonical(config.training.start_from)
     return config.model_copy(
@@ -137,6 +135,16 @@ def with_absolute_addresses(config: Config, *, shares_disk: bool) -> Config:
             "training": config.training.model_copy(update={"start_from": start_from}),
         }
     )
+
+
+def _absolute(overrides: Sequence[str], config: Config) -> list[str]:
+    """Returns the overrides, addresses among them as the config has them."""
+    flat = configs.flat(config)
+    keys = [item.partition("=")[0] for item in overrides]
+    return [
+        configs.setting(key, flat[key]) if key in _ADDRESSES else item
+        for key, item in zip(keys, overrides, strict=True)
+    ]
 
 
 def _must_be_reachable(what: str, address: str, key: str, *, shares_disk: bool) -> None:
@@ -156,7 +164,7 @@ def in_a_bucket(address: str) -> str:
 
 
 def _check(config: Config, record: RunRecord | None) -> None:
-    starting.refuse_other_pictures(config)
+    starting.refuse_other_pictures(config, is_new=record is None)
     starting.refuse_too_many_workers(config)
     if record is None:
         origin.told(origin.pinned(config), None)

@@ -4,10 +4,8 @@ Owns starting, waiting and stopping. What they do is `verify_process`'s.
 """
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,6 +13,7 @@ from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from trainer import child
 from trainer.errors import CheckpointError, TerminatedRun
 from trainer.launch.verify_process import Order
 
@@ -57,6 +56,8 @@ class Children:
             self._running.wait()
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
+        if kind is _Terminated:
+            raise TerminatedRun("terminated; the scratch runs are being removed") from None
 
     def run(self, order: Order, *, killed: bool) -> dict[str, Any]:
         """Has an order obeyed and returns the answer; empty if it was to be killed.
@@ -80,29 +81,33 @@ class Children:
 
     def _obeyed(self, order: Order, told: Any, limit_secs: float) -> tuple[int, str]:
         told_order = replace(order, verbose=self._verbose).to_json()
-        self._running = child = subprocess.Popen(
-            [sys.executable, "-m", "trainer.launch.verify_process"],
+        self._running = process = subprocess.Popen(
+            child.command("trainer.launch.verify_process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=told,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env=child.environment(),
         )
         try:
-            answer, _ = child.communicate(told_order, timeout=limit_secs)
+            answer, _ = process.communicate(told_order, timeout=limit_secs)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
+            process.kill()
+            process.communicate()
             raise CheckpointError(
                 f"a process of the verification did not end within {limit_secs:.0f} s",
                 expected=f"about {self.slowest_secs:.0f} s, as the slowest before it took",
                 remedy="run it again with --verbose to see where it stands",
             ) from None
-        return child.returncode, answer
+        return process.returncode, answer
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; no `Exception`, for those that are raised while a line is logged get lost."""
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    raise TerminatedRun("terminated; the scratch runs are being removed")
+    raise _Terminated
 
 
 def _ended_badly(code: int, answer: str, said: str, killed: bool) -> Exception:

@@ -5,16 +5,12 @@ resumes by itself. Whether it goes on after a rung is the scheduler's to say.
 """
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, cast
 
-import trainer
-from trainer import storage
+from trainer import child, storage
 from trainer.errors import TrainingError
 from trainer.launch.tuning.trial_process import Order
 
@@ -70,14 +66,12 @@ def read_scores(run: str) -> list[dict[str, Any]]:
 
 def _run(order: Order) -> dict[str, Any]:
     """Runs one rung; its log lines go to the log file that Ray keeps of this worker."""
-    root = str(Path(trainer.__file__).parent.parent)
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     # Ray hides the GPUs of others by this process's environment, which the child has too.
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainer.launch.tuning.trial_process"],
+        child.command("trainer.launch.tuning.trial_process"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": path},
+        env=child.environment(),
         text=True,
     )
     orders, answers = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
