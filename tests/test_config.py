@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from trainer import config as configs
+from trainer import storage
 from trainer.config import Config
 from trainer.config.load import all_keys
 from trainer.errors import ConfigError
@@ -260,3 +261,14 @@ def test_the_mended_recipe_differs_by_its_mends_alone():
 
 def test_a_section_of_comments_is_an_empty_one():
     assert configs.from_text("dataset:\n  # source: PICTURES.zip\nseed: 3") == Config(seed=3)
+
+
+def test_a_config_in_a_bucket(bucket):
+    """As that of a run there, which the report says to train from."""
+    folder = storage.open_folder(f"{bucket.address}/runs/cats")
+    folder.write("config.yaml", configs.to_yaml(configs.from_text("", ["run=gs://b/r"])).encode())
+    address = f"{bucket.address}/runs/cats/config.yaml"
+    found = configs.load(address, ["seed=3"])
+    assert (found.run, found.seed) == ("gs://b/r", 3)
+    with pytest.raises(ConfigError, match="there is no config at"):
+        configs.load(address.replace("config", "other"))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.checkpoint import open_address as open_checkpoint
     from trainer.config import Config
-    from trainer.config import load as load_config
+    from trainer.config.load import load as load_config
     from trainer.data.options import PrepareOptions
     from trainer.data.prepare import prepare
     from trainer.data.stream import open_dataset

@@ -5,9 +5,7 @@ holds as plain values. Reads every shard and every part, compares their sizes
 and checksums with what their manifests say, and writes nothing.
 """
 
-import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +13,8 @@ from trainer import checkpoint as checkpoints
 from trainer import storage
 from trainer.checkpoint.format import FORMAT as CHECKPOINT_FORMAT
 from trainer.command_line import catgan
-from trainer.data.shards import MANIFEST_NAME, Manifest, Shard, read_manifest
+from trainer.data.finished import shard_problems
+from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
 from trainer.errors import CatganError, CheckpointError, DataError
 from trainer.run_folder import (
     RunFolder,
@@ -26,7 +25,6 @@ from trainer.run_folder import (
     step_name,
 )
 
-_READ_THREADS = 4
 _SHOWN_PROBLEMS = 5
 _SHOWN_FIGURES = (
     "step",
@@ -76,7 +74,8 @@ class Inspection:
             raise DataError(
                 what,
                 expected="every shard as its manifest describes it",
-                remedy="restore those files from a copy, or prepare the data set again",
+                remedy="restore those files from a copy, or give `catgan prepare` the same source "
+                "and options again: it makes anew what is not whole",
             )
         raise CheckpointError(
             what,
@@ -135,28 +134,11 @@ def _nearby(folder: storage.Folder) -> str:
 
 def _dataset(folder: storage.Folder) -> Inspection:
     manifest = read_manifest(folder)
-    listed = {entry.name: entry.size_bytes for entry in folder.list()}
-    with ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="inspect") as pool:
-        found = list(pool.map(lambda s: _shard_problem(folder, s, listed), manifest.shards))
-    problems = [problem for problem in found if problem]
     known = {shard.name for shard in manifest.shards}
-    strays = [n for n in listed if n.endswith(".tfrecord") and n not in known]
+    listed = (entry.name for entry in folder.list())
+    strays = [name for name in listed if name.endswith(".tfrecord") and name not in known]
     facts = _dataset_facts(manifest) | {"strays": strays}
-    return Inspection("dataset", folder.address, facts, tuple(problems))
-
-
-def _shard_problem(folder: storage.Folder, shard: Shard, listed: dict[str, int]) -> str:
-    if shard.name not in listed:
-        return f"{shard.name} is missing"
-    if listed[shard.name] != shard.bytes:
-        return f"{shard.name} has {listed[shard.name]} bytes, not {shard.bytes}"
-    try:
-        digest = hashlib.sha256(folder.read(shard.name)).hexdigest()
-    except storage.NotFound:
-        return f"{shard.name} is missing"
-    if digest != shard.sha256:
-        return f"{shard.name} has SHA-256 {digest[:12]}…, not {shard.sha256[:12]}…"
-    return ""
+    return Inspection("dataset", folder.address, facts, tuple(shard_problems(folder, manifest)))
 
 
 def _dataset_facts(manifest: Manifest) -> dict[str, Any]:
@@ -232,7 +214,9 @@ def _run(run: RunFolder) -> Inspection:
         "versions": record.versions,
         "checkpoints": saved,
         "metrics_rows": len(rows),
-        "evaluations": [_measured(one) for one in read_evaluations(run)],
+        "evaluations": [
+            found for one in read_evaluations(run) if (found := _measured(one, problems))
+        ],
         "last_row": {key: rows[-1][key] for key in _SHOWN_FIGURES if rows and key in rows[-1]},
         "samples": sum(1 for _ in run.folder.list(f"{names.SAMPLES}/step-")),
         "generator": run.folder.exists(names.GENERATOR),
@@ -240,14 +224,19 @@ def _run(run: RunFolder) -> Inspection:
     return Inspection("run", run.address, facts, tuple(problems))
 
 
-def _measured(evaluation: dict[str, Any]) -> dict[str, Any]:
+def _measured(evaluation: dict[str, Any], problems: list[str]) -> dict[str, Any] | None:
     """One evaluation's figures by what they are called."""
-    told = {
-        result["labels"][name]: figure["value"]
-        for result in evaluation["results"]
-        for name, figure in result["figures"].items()
-    }
-    return {"step": evaluation["step"], "figures": told}
+    step = evaluation["step"]
+    try:
+        told = {
+            result["labels"][name]: figure["value"]
+            for result in evaluation["results"]
+            for name, figure in result["figures"].items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        problems.append(f"{names.evaluation(step)} lacks figures or their names: {error!r}")
+        return None
+    return {"step": step, "figures": told}
 
 
 def _brief(run: RunFolder, listed: checkpoints.Listed, problems: list[str]) -> dict[str, Any]:

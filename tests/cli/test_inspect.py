@@ -118,3 +118,22 @@ def test_a_checkpoint_taken_out_of_its_run(catgan, copied):
     ended = catgan("inspect", copied / "lone")
     assert ended.code == 5
     assert "outside of a run" in ended.err
+
+
+def test_every_damaged_shard_is_named(catgan, copied):
+    shards = sorted((copied / "datasets/tiny").glob("train-*.tfrecord"))[:8]
+    for shard in shards:
+        flip(shard)
+    ended = catgan("inspect", copied / "datasets/tiny")
+    assert ended.code == 3
+    assert all(shard.name in ended.out for shard in shards)
+    assert "makes anew what is not whole" in ended.err
+
+
+def test_an_evaluation_that_is_none_is_a_problem_of_the_run(catgan, copied):
+    folder = copied / "runs/tiny/evaluations"
+    folder.mkdir(exist_ok=True)
+    (folder / "step-000000004.json").write_text('{"step": 4, "images_seen": 16}')
+    ended = catgan("inspect", copied / "runs/tiny")
+    assert ended.code == 5
+    assert "evaluations/step-000000004.json lacks figures" in ended.out

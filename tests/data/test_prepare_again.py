@@ -79,6 +79,40 @@ def test_work_that_the_disk_lost_is_done_anew(tmp_path):
     assert files_of(target) == files_of(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
+def test_finished_and_damaged_it_is_made_again(tmp_path, damage, caplog):
+    """The same command is what the program tells a person to do about a damaged shard."""
+    source, target = write_folder(tmp_path / "source", pictures(40)), tmp_path / "set"
+    prepare(str(source), str(target), SMALL)
+    whole, shard = files_of(target), next(target.glob("train-*.tfrecord"))
+    data = bytearray(shard.read_bytes())
+    data[-50] ^= 1
+    shard.write_bytes({"flipped": data, "cut": data[:-9], "missing": b""}[damage])
+    if damage == "missing":
+        shard.unlink()
+    prepare(str(source), str(target), SMALL)
+    assert f"made again: {shard.name}" in caplog.text
+    assert files_of(target) == whole
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_another_one_may_finish_while_shards_are_written(tmp_path, same):
+    source, target = write_folder(tmp_path / "source", pictures(40)), tmp_path / "set"
+    theirs = SMALL if same else dataclasses.replace(SMALL, val_fraction=0.5)
+    prepare(str(source), str(tmp_path / "theirs"), theirs)
+
+    def finish_theirs(status):
+        if status.phase == "writing":
+            shutil.copytree(tmp_path / "theirs", target, dirs_exist_ok=True)
+
+    if same:
+        prepare(str(source), str(target), SMALL, finish_theirs)
+        assert files_of(target) == files_of(tmp_path / "theirs")
+    else:
+        with pytest.raises(ConfigError, match="prepared otherwise"):
+            prepare(str(source), str(target), SMALL, finish_theirs)
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_what_another_one_finished_meanwhile_is_not_written_over(tmp_path, same):
     """It converted on another machine, into the same bucket or shared folder."""

@@ -8,9 +8,11 @@ from PIL import Image
 
 from tests.data.pictures import contents, noise, write_folder, write_tar, write_zip
 from tests.data.prepared import SMALL, rejected
+from trainer import storage
 from trainer.data import prepare as module
 from trainer.data.options import PrepareOptions
 from trainer.data.prepare import prepare
+from trainer.errors import ConfigError
 
 
 def test_every_file_is_a_picture_or_has_a_reason(tmp_path, shared_data):
@@ -87,7 +89,7 @@ def test_a_folder_without_permission_is_told(tmp_path):
     assert manifest.counts.reasons == {"unreadable folder": 1}
 
 
-def test_the_exclude_list(tmp_path, shared_data):
+def test_the_exclude_list(tmp_path, shared_data, bucket):
     files = {"a/1.png": noise(1), "a/2.png": noise(2), "b/1.png": noise(3), "b/3.png": noise(4)}
     source = write_folder(tmp_path / "source", files)
     listed = tmp_path / "list.txt"
@@ -96,6 +98,12 @@ def test_the_exclude_list(tmp_path, shared_data):
     manifest = prepare(str(source), str(tmp_path / "set"), options)
     assert set(contents(tmp_path / "set", manifest)) == {"a/1.png"}
     assert manifest.counts.reasons == {"excluded": 3}
+    put = storage.open_folder(f"{bucket.address}/found")
+    put.write("outliers.txt", listed.read_bytes())
+    away = module.read_exclude_list(f"{bucket.address}/found/outliers.txt")
+    assert away.digest == module.read_exclude_list(str(listed)).digest
+    with pytest.raises(ConfigError, match="no such file"):
+        module.read_exclude_list(f"{bucket.address}/found/other.txt")
     outliers = shared_data / "cat-dataset-outliers.txt"
     known = module.read_exclude_list(str(outliers))
     assert "CAT_00/00000004_007.jpg" in known

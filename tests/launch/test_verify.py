@@ -1,7 +1,10 @@
 """`catgan verify-resume`: says yes where resuming is exact, and names what differs where not."""
 
 import json
+import logging
 import math
+import os
+import signal
 import subprocess
 import sys
 
@@ -14,7 +17,7 @@ from tests.conftest import REPOSITORY
 from tests.launch.conftest import open_run
 from trainer import config as configs
 from trainer.cli import main
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, TerminatedRun
 from trainer.launch import verify_damage
 from trainer.launch.verify_children import Children
 from trainer.launch.verify_compare import differences, within_noise
@@ -160,3 +163,16 @@ def test_without_determinism_it_says_what_it_compares(small, forked, tmp_path, m
     out, told = capsys.readouterr()
     assert "the same steps, pictures and draws; sums may differ by rounding" in out
     assert "no determinism with this config here" in told
+
+
+def test_terminated_while_a_line_is_logged(capsys):
+    """Logging swallows what is raised in it, and the signal may come at any moment."""
+
+    class Interrupted(logging.StreamHandler):
+        def flush(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    logger = logging.getLogger("catgan.interrupted")
+    logger.addHandler(Interrupted())
+    with pytest.raises(TerminatedRun, match="scratch runs"), Children():
+        logger.warning("a line")

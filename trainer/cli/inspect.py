@@ -37,7 +37,8 @@ def _text(found: Any) -> str:
     tables = {"dataset": _dataset, "run": _run, "checkpoint": _checkpoint}[found.kind](found.facts)
     kind = {"dataset": "data set"}.get(found.kind, found.kind)
     state = "whole" if found.whole else f"NOT whole, {len(found.problems)} problems"
-    return f"{kind} {found.address}: {state}\n" + "".join(tables)
+    problems = "".join(f"  {problem}\n" for problem in found.problems)
+    return f"{kind} {found.address}: {state}\n{problems}" + "".join(tables)
 
 
 def _dataset(facts: dict[str, Any]) -> list[str]:

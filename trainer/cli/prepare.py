@@ -4,7 +4,8 @@ Owns the command line only; the work is `trainer.data.prepare`.
 """
 
 import signal
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 
 from trainer.cli.answer import begin, give, json_option
 from trainer.cli.choices import CROPS, ENCODINGS
-from trainer.errors import TerminatedRun
+from trainer.errors import InterruptedRun, TerminatedRun
 
 
 @click.command("prepare")
@@ -108,8 +109,11 @@ def prepare(
     from trainer.data.watch import shown
 
     options = PrepareOptions(**fields)
-    signal.signal(signal.SIGTERM, _terminated)
-    with _workers(address, package, options.workers) as make_executor, shown() as report:
+    with (
+        _terminated_in_words(),
+        _workers(address, package, options.workers) as make_executor,
+        shown() as report,
+    ):
         manifest = make(source, dataset, options, report, make_executor)
     _tell(manifest, dataset, as_json=as_json)
 
@@ -122,12 +126,28 @@ def _workers(address: str | None, package: Any, workers: int | None) -> Abstract
     return on_ray(address, workers=workers, package=package)
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise TerminatedRun(
-        "terminated; what is done is kept",
-        remedy="run the same command again: it goes on where it stopped",
-    )
+@contextmanager
+def _terminated_in_words() -> Iterator[None]:
+    """Ends on SIGTERM as on Ctrl-C, with another exit code."""
+    terminated = False
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # No `Exception`: one that is raised while a line is logged gets lost.
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except (KeyboardInterrupt, InterruptedRun):
+        if not terminated:
+            raise
+        raise TerminatedRun(
+            "terminated; what is done is kept",
+            remedy="run the same command again: it goes on where it stopped",
+        ) from None
 
 
 def _tell(manifest: Any, dataset: str, *, as_json: bool) -> None:

@@ -91,7 +91,7 @@ def _batch(config: Config) -> None:
         config.dataset.lanes,
     )
     if lanes and batch % lanes:
-        good = next(n for n in range(lanes, 0, -1) if batch % n == 0)
+        good = next(n for n in range(min(lanes, batch), 0, -1) if batch % n == 0)
         raise ConfigError(
             f"dataset.lanes={lanes} does not divide training.global_batch={batch}",
             expected="lanes that divide the batch",
@@ -130,8 +130,7 @@ def _workers(config: Config) -> None:
 
 def _norm(config: Config) -> None:
     model = config.model
-    has_norm = "batch" in (model.generator_norm, model.discriminator_norm)
-    if config.training.micro_batch and (has_norm or model.architecture == "seed2018"):
+    if config.training.micro_batch and model.has_batch_norm:
         raise ConfigError(
             f"training.micro_batch={config.training.micro_batch} with batch norm: statistics of "
             "a part of the batch are not those of the batch",
@@ -140,7 +139,7 @@ def _norm(config: Config) -> None:
             "model.discriminator_norm=none with model.architecture=dcgan or resnet",
         )
 
-    d_has_norm = model.discriminator_norm == "batch" or model.architecture == "seed2018"
+    d_has_norm = model.discriminator_has_batch_norm
     if config.cluster.max_workers > 1 and d_has_norm and config.loss.has_penalty:
         raise ConfigError(
             "gradient penalties with batch norm in the discriminator and cluster.workers="

@@ -46,10 +46,11 @@ class ModelSettings(Section):
         "normal", description="normal(0, 1) or uniform(-1, 1)"
     )
     generator_norm: Literal["none", "batch"] = Field(
-        "none", description="normalisation in the generator"
+        "none", description="normalisation in the generator; seed2018 has batch norm in any case"
     )
     discriminator_norm: Literal["none", "batch"] = Field(
-        "none", description="normalisation in the discriminator"
+        "none",
+        description="normalisation in the discriminator; seed2018 has batch norm in any case",
     )
     spectral_norm: bool = Field(
         False, description="divide D's kernels by their largest singular value"
@@ -63,6 +64,16 @@ class ModelSettings(Section):
     picture_scale: float = Field(
         1.0, gt=0, le=1, description="real pictures are scaled to [-this, this]"
     )
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether one of the networks has batch norm."""
+        return self.generator_norm == "batch" or self.discriminator_has_batch_norm
+
+    @property
+    def discriminator_has_batch_norm(self) -> bool:
+        """Whether the discriminator has."""
+        return self.discriminator_norm == "batch" or self.architecture == "seed2018"
 
 
 class TrainingSettings(Section):

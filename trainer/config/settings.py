@@ -95,8 +95,8 @@ class EvaluationSettings(Section):
     every_steps: Every = Field(
         Interval(0, "steps"),
         validate_default=True,
-        description="the next checkpoint is measured after this interval, in a tenth of a core; 0: "
-        "never",
+        description="the next checkpoint is measured after this interval, by a process that yields "
+        "to training; 0: never",
     )
     metrics: Annotated[tuple[Literal["fid", "kid", "pr", "dc", "nearest"], ...], Several] = Field(
         ("kid",), description="what is measured; the best kid's checkpoint is kept"

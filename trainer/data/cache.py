@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Protocol
 
 from trainer import storage
-from trainer.command_line import catgan
 from trainer.data.cache_folder import CacheFolder, Lease, Part, Wait
-from trainer.data.shards import Shard
+from trainer.data.shards import Shard, damage_remedy
 from trainer.errors import CatganError, ConfigError, DataError
 from trainer.storage import limits
 
@@ -210,7 +209,7 @@ def _missing(folder: storage.Folder, shard: Shard) -> DataError:
     return DataError(
         f"{folder.address_of(shard.name)} is missing",
         expected=f"a shard of {shard.bytes:,} bytes that the manifest lists",
-        remedy=_remedy(folder),
+        remedy=damage_remedy(folder),
     )
 
 
@@ -218,16 +217,7 @@ def _damaged(folder: storage.Folder, shard: Shard, found: str) -> DataError:
     return DataError(
         f"{folder.address_of(shard.name)} is damaged: its SHA-256 begins {found[:12]}",
         expected=f"{shard.sha256[:12]}, as the manifest says",
-        remedy=_remedy(folder),
-    )
-
-
-def _remedy(folder: storage.Folder) -> str:
-    return (
-        f"run `{catgan('prepare', 'SOURCE', folder.address)}` again with the same source and "
-        "options, or copy that file again from where it is whole "
-        f"(`{catgan('inspect', folder.address)}` names all that are not); then the same command "
-        "goes on from the last checkpoint"
+        remedy=damage_remedy(folder),
     )
 
 

@@ -6,8 +6,8 @@ stands for its picture.
 """
 
 import hashlib
-from pathlib import Path
 
+from trainer import storage
 from trainer.data.naming import LANDMARK_SUFFIX
 from trainer.errors import ConfigError
 
@@ -32,17 +32,24 @@ class ExcludeList:
 
 
 def read_exclude_list(path: str | None) -> ExcludeList:
-    """Returns the list in a file, the empty one for None; raises ConfigError."""
+    """Returns the list in a file or object, the empty one for None.
+
+    Raises:
+        ConfigError: There is none, or it is no list.
+        StorageError: It cannot be read.
+    """
     if path is None:
         return ExcludeList()
     try:
-        if Path(path).stat().st_size > _MAX_BYTES:
+        place, name = storage.split_address(path)
+        folder = storage.open_folder(place)
+        if (entry := folder.stat(name)) is not None and entry.size_bytes > _MAX_BYTES:
             raise ValueError("it is larger than any list of names")
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = folder.read(name).decode("utf-8-sig")
         if "\0" in text:
             raise ValueError("it is not text")
-    except OSError as error:
-        raise _unusable(path, str(error.strerror)) from error
+    except storage.NotFound as error:
+        raise _unusable(path, "there is no such file") from error
     except UnicodeDecodeError as error:
         raise _unusable(path, "it is not UTF-8 text") from error
     except ValueError as error:

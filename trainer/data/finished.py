@@ -1,21 +1,24 @@
 """A data set that is there already.
 
-Owns whether it is the one asked for, and what else may lie in its place.
+Owns whether it is the one asked for, whether it is whole, and what else may lie in its place.
 """
 
 import hashlib
 import logging
 import shlex
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from trainer import storage
 from trainer.data.items import Item, Source
 from trainer.data.publish import is_ours
-from trainer.data.shards import MANIFEST_NAME, Manifest, read_manifest
+from trainer.data.shards import MANIFEST_NAME, Manifest, Shard, read_manifest
 from trainer.errors import CatganError, ConfigError
 
 log = logging.getLogger("catgan.data")
+
+_READ_THREADS = 4
 
 
 def listing_of(items: Iterable[Item]) -> str:
@@ -63,6 +66,28 @@ def find_finished(
             remedy=both,
         )
     return manifest
+
+
+def shard_problems(target: storage.Folder, manifest: Manifest) -> list[str]:
+    """Reads every shard; returns what is wrong with those that are not as the manifest says."""
+    listed = {entry.name: entry.size_bytes for entry in target.list()}
+    with ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="shards") as pool:
+        found = list(pool.map(lambda shard: _problem(target, shard, listed), manifest.shards))
+    return [problem for problem in found if problem]
+
+
+def _problem(target: storage.Folder, shard: Shard, listed: dict[str, int]) -> str:
+    if shard.name not in listed:
+        return f"{shard.name} is missing"
+    if listed[shard.name] != shard.bytes:
+        return f"{shard.name} has {listed[shard.name]} bytes, not {shard.bytes}"
+    try:
+        digest = hashlib.sha256(target.read(shard.name)).hexdigest()
+    except storage.NotFound:
+        return f"{shard.name} is missing"
+    if digest != shard.sha256:
+        return f"{shard.name} has SHA-256 {digest[:12]}…, not {shard.sha256[:12]}…"
+    return ""
 
 
 def _listing(source: Source) -> str | None:

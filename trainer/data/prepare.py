@@ -24,7 +24,7 @@ from trainer.data import dedup
 from trainer.data.convert import Recipe, Task
 from trainer.data.describe import describe, must_have_pictures, versions
 from trainer.data.exclude import ExcludeList, read_exclude_list
-from trainer.data.finished import find_finished, listing_of, refuse_foreign
+from trainer.data.finished import find_finished, listing_of, refuse_foreign, shard_problems
 from trainer.data.items import Item, Ref, Source
 from trainer.data.ledger import KEPT, REJECTED, TODO, Ledger
 from trainer.data.naming import MAX_NOTE_BYTES, is_licence
@@ -60,7 +60,7 @@ def prepare(
             changes nothing in the result.
 
     Returns:
-        The manifest of the finished data set.
+        The manifest of the finished data set. One that is there and not whole is made again.
 
     Raises:
         ConfigError: An option, an address or the exclude list is wrong, or the
@@ -81,11 +81,21 @@ def prepare(
             remedy="give the data set a folder of its own",
         )
     wanted = {**options.that_matter(), "exclude": excluded.digest}
-    if (manifest := find_finished(target, opened, wanted)) is not None:
-        log.info("%s is prepared already: nothing to do", target.address)
-        return manifest
+    damaged = find_finished(target, opened, wanted)
+    if damaged is not None:
+        problems = shard_problems(target, damaged)
+        if not problems:
+            log.info("%s is prepared already: nothing to do", target.address)
+            return damaged
+        log.warning(
+            "%s is prepared already and not whole, so it is made again: %s%s",
+            target.address,
+            problems[0],
+            f"; and {len(problems) - 1} more" if len(problems) > 1 else "",
+        )
     refuse_foreign(target)
     job = _Job(opened, target, options, excluded, wanted, work, progress or (lambda status: None))
+    job.damaged = damaged
     job.make_executor = make_executor
     try:
         with held(work):
@@ -137,6 +147,7 @@ class _Job:
         self._recipe = Recipe(options.size_px, options.crop, options.encoding, options.dedup)
         self._licence: tuple[tuple[int, str], str] | None = None
         self.make_executor: MakeExecutor | None = None
+        self.damaged: Manifest | None = None
         self.kept = 0
 
     def run(self) -> Manifest:
@@ -150,8 +161,7 @@ class _Job:
                 self._leave_out_duplicates(ledger)
             must_have_pictures(ledger, self._source.address)
             # Another one may have been quicker: what it finished is not written over.
-            ready = find_finished(self._target, self._source, self._wanted)
-            if ready is not None:
+            if (ready := self._ready()) is not None:
                 return ready
             shards = self._write(ledger)
             write_lists(ledger, self._target)
@@ -162,11 +172,30 @@ class _Job:
                 stamp=self._source.stamp or None,
             )
             manifest = describe(ledger, self._options, self._wanted, origin, shards)
-            write_manifest(manifest, self._target)
-            return manifest
+            return self._published(manifest)
         finally:
             self.kept = ledger.count(KEPT)
             ledger.close()
+
+    def _ready(self) -> Manifest | None:
+        found = find_finished(self._target, self._source, self._wanted)
+        return None if found == self.damaged else found
+
+    def _published(self, manifest: Manifest) -> Manifest:
+        try:
+            write_manifest(manifest, self._target, over=self.damaged)
+        except storage.Conflict:
+            # Written meanwhile by one with the same wish, whose shards are the same; or refused.
+            if (ready := self._ready()) is None:
+                raise
+            return ready
+        if self.damaged and self.damaged.fingerprint != manifest.fingerprint:
+            log.warning(
+                "other versions of the program or its libraries made it: %s has not the same bytes "
+                "as before, and runs on it cannot go on",
+                self._target.address,
+            )
+        return manifest
 
     def _list(self, ledger: Ledger) -> str:
         ledger.begin_listing()

@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,7 @@ from trainer.data.shards import (
     SPLITS,
     Manifest,
     Shard,
+    parse_manifest,
     read_frames,
     shard_name,
 )
@@ -150,14 +152,29 @@ def _write_lines(path: Path, lines: Iterable[str], target: storage.Folder) -> No
     target.upload(path.name, path)
 
 
-def write_manifest(manifest: Manifest, target: storage.Folder) -> None:
-    """Removes shards of earlier tries, then writes the metadata, the manifest last."""
+def write_manifest(
+    manifest: Manifest, target: storage.Folder, over: Manifest | None = None
+) -> None:
+    """Writes the metadata, then the manifest, and removes shards of earlier tries.
+
+    Args:
+        manifest: Of the shards that are written.
+        target: The data set's folder.
+        over: The manifest that may be there; None: there must be none.
+
+    Raises:
+        Conflict: Another one is there.
+    """
+    expected = storage.ABSENT
+    with suppress(storage.NotFound):
+        data, generation = target.read_versioned(MANIFEST_NAME)
+        expected = generation if parse_manifest(data) == over else storage.ABSENT
+    for name, data in metadata_files(manifest).items():
+        target.write(name, data)
+    # On condition: two machines may have prepared it.
+    target.write(MANIFEST_NAME, manifest.to_json(), if_generation=expected)
     named = {shard.name for shard in manifest.shards}
     stale = [entry.name for entry in target.list() if entry.name.endswith(".tfrecord")]
     for name in stale:
         if is_ours(name) and name not in named:
             target.delete(name)
-    for name, data in metadata_files(manifest).items():
-        target.write(name, data)
-    # On condition: two machines may have prepared it.
-    target.write(MANIFEST_NAME, manifest.to_json(), if_generation=storage.ABSENT)

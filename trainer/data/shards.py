@@ -197,6 +197,16 @@ def read_manifest(folder) -> Manifest:
     return parse_manifest(data, folder.address)
 
 
+def damage_remedy(folder: Any) -> str:
+    """What to do about a shard that is not as the manifest says."""
+    return (
+        f"run `{catgan('prepare', 'SOURCE', folder.address)}` again with the same source and "
+        "options, which makes anew what is not whole, or copy the file again from where it is "
+        f"(`{catgan('inspect', folder.address)}` names all that are not); then the same command "
+        "goes on from the last checkpoint"
+    )
+
+
 def checked_manifest(folder) -> Manifest:
     """Reads the manifest and looks whether every shard is there, before a run begins on it.
 
@@ -213,8 +223,7 @@ def checked_manifest(folder) -> Manifest:
             f"{len(bad)} of {len(manifest.shards)} shards of {folder.address} are missing or "
             f"cut short, the first is {bad[0]}",
             expected="every shard as its manifest describes it",
-            remedy=f"{catgan('inspect', folder.address)} names them all; restore them from a "
-            "copy, or prepare the data set again",
+            remedy=damage_remedy(folder),
         )
     return manifest
 

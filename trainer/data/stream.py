@@ -231,7 +231,7 @@ class Dataset:
             return DataError(
                 f"a record of {self.address} cannot be read: {error.message.splitlines()[0]}",
                 expected=f"{self.manifest.encoding} pictures of {self.size_px} px",
-                remedy="prepare the data set again",
+                remedy=f"prepare it anew: remove {self.address} first",
             )
         return error
 
@@ -261,7 +261,7 @@ class Dataset:
             raise DataError(
                 f"a picture in {self.address}/{shard.name} cannot be decoded",
                 expected=f"{self.manifest.encoding} of {self.size_px} px",
-                remedy="prepare the data set again",
+                remedy=f"prepare it anew: remove {self.address} first",
             ) from error
 
     def _options(self) -> tf.data.Options:
