@@ -20,6 +20,7 @@ how many pictures there will be; arms whose step is longer have a `pace`.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -123,6 +124,9 @@ def measured(arms: list[Arm], seed: int, dataset: Path, work: Path, options) -> 
     places = {arm.name: work / f"{kind}-{arm.name}-{seed}" for arm in arms}
     logs = work / f"{kind}-{seed}-logs"
     commands = {arm.name: command(arm, seed, dataset, places[arm.name], options) for arm in arms}
+    for place in places.values():
+        # Of a try that was never judged: it would go on, for as long again.
+        shutil.rmtree(place, ignore_errors=True)
     with timing.Watch() as watch:
         codes = take_turns(commands, 60 * options.mins, logs)
     for arm in arms:
@@ -167,6 +171,8 @@ def command(arm: Arm, seed: int, dataset: Path, place: Path, options) -> list[st
         "checkpoint.every_steps=1000000",
         "samples.every_steps=1000000",
         "metrics.every_steps=100",
+        # One that diverges ends, instead of beginning again at half its rates.
+        "training.max_rollbacks=0",
         *arm.changes,
         *schedules(arm, options.rate * arm.pace * options.mins),
     ]

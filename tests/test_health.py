@@ -1,5 +1,6 @@
 """Signs that a run goes wrong: each by hand, each provoked, none in the shipped config."""
 
+import functools
 import logging
 from pathlib import Path
 
@@ -15,22 +16,26 @@ from trainer.callbacks import portrait
 from trainer.callbacks.health_watch import HealthWatch, kernel_rms, loss_of_a_guess
 from trainer.data.drawn import draw_cat
 from trainer.gan.build import build_gan
+from trainer.gan.loss_scale import LEAST
 from trainer.gan.losses import build_loss
 from trainer.launch import door
 from trainer.run_folder import read_metrics
 
 SMOOTH = ["loss.name=non_saturating", "loss.label_smoothing=0.1"]
-SIGNS = ("D's loss is", "the weights of", "the pictures of the fixed latents", "the distance is")
+SIGNS = ("D's loss", "the weights of", "the pictures of the fixed latents", "the distance is")
+
+
+wins = functools.partial(health.discriminator_wins, of_pairs=False)
 
 
 def test_a_discriminator_that_wins():
-    assert health.discriminator_wins([0.05] * 9, 0.7, 3.0) is None  # too few rows to say
-    assert health.discriminator_wins([0.05] * 19 + [float("nan")], 0.7, 3.0) is None
-    assert health.discriminator_wins([0.08] * 10, 0.7, 3.0) is None
-    found = health.discriminator_wins([0.06] * 10, 0.7, 3.25)
+    assert wins([0.05] * 9, 0.7, 3.0) is None  # too few rows to say
+    assert wins([0.05] * 19 + [float("nan")], 0.7, 3.0) is None
+    assert wins([0.08] * 10, 0.7, 3.0) is None
+    found = wins([0.06] * 10, 0.7, 3.25)
     assert "8.6%" in found.saw
     assert "3.25" in found.saw
-    assert health.discriminator_wins([-50.0] * 10, 0.0, 3.0) is None  # Wasserstein has no guess
+    assert wins([-50.0] * 10, 0.0, 3.0) is None  # Wasserstein has no guess
 
 
 @pytest.mark.parametrize(
@@ -212,3 +217,25 @@ def test_the_shipped_run_is_told_nothing(tmp_path, caplog):
     door.train(config)
     assert len(read_metrics(tiny_run.run_folder(tmp_path))) > 10 * health.WINDOW
     assert not [text for text in told_by(caplog.records) if text.startswith(SIGNS)]
+
+
+def test_a_loss_scale_at_its_floor_is_told(tmp_path, caplog):
+    assert health.skipping({}, LEAST) is None
+    assert health.skipping({"g": 2 * LEAST, "d": 2.0**15}, LEAST) is None
+    keys = ["precision=float16", "loss.r1_weight=1e6", "loss.penalty_every_steps=1"]
+    run = tiny_run.train(tmp_path, *keys, "training.steps=30", "metrics.every_steps=5")
+    told = [text for text in told_by(caplog.records) if text.startswith("the loss scale of")]
+    assert len(told) == 1
+    assert "bfloat16" in told[0]
+    row = read_metrics(run.folder)[-1]
+    assert row["d_loss_scale"] == LEAST
+    assert row["g_loss_scale"] > LEAST
+
+
+def test_of_the_average_loss_the_loss_itself_is_judged(tmp_path, caplog):
+    """Its mean margin says too little: answers that differ within a class hold the loss up."""
+    watch = HealthWatch(tiny_run.tiny_config(tmp_path, "loss.name=relativistic_average"))
+    for d_loss in [0.5] * health.WINDOW + [0.1] * health.WINDOW:
+        watch.row({"d_loss": d_loss, "d_real_logit": 0.5, "d_fake_logit": -0.5})
+    (told,) = told_by(caplog.records)
+    assert told.startswith("D's loss is 9.0%")  # (2 * 0.5 + 8 * 0.1) / 10 of 2

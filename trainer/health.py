@@ -48,14 +48,17 @@ class Diagnosis:
         return f"{self.saw}\n  may mean: {self.may_mean}\n  try: {self.try_this}"
 
 
-def discriminator_wins(d_losses: Sequence[float], guess: float, margin: float) -> Diagnosis | None:
+def discriminator_wins(
+    d_losses: Sequence[float], guess: float, margin: float, *, of_pairs: bool
+) -> Diagnosis | None:
     """Looks at D's loss over some rows.
 
     Args:
-        d_losses: Of the last rows, above the least that this loss can be; of a relative loss what
-            it is at each row's margin.
+        d_losses: Of the last rows, above the least that this loss can be; of a loss of pairs what
+            it is at each row's mean margin.
         guess: The same where D answers alike to everything; not above 0: this loss has none.
         margin: Mean logit of real pictures less that of generated ones, for the message.
+        of_pairs: Whether the losses are those at the mean margins.
     """
     if guess <= 0 or len(d_losses) < WINDOW:
         return None
@@ -65,12 +68,13 @@ def discriminator_wins(d_losses: Sequence[float], guess: float, margin: float) -
         return None
     return Diagnosis(
         "discriminator_wins",
-        f"D's loss is {share:.1%} of that of a guess over the last {len(d_losses)} rows, its "
-        f"margin between real and generated pictures {margin:.3g}",
+        f"D's loss{' at its mean margin' if of_pairs else ''} is {share:.1%} of that of a guess "
+        f"over the last {len(d_losses)} rows, its margin between real and generated pictures "
+        f"{margin:.3g}",
         "the discriminator knows the training pictures by heart, or learns faster than the "
         "generator can follow; what the generator is taught is next to nothing",
-        "augment.kinds=[colour,translation,cutout]; a larger loss.r1_weight; a lower "
-        "discriminator_optimizer.rate; more pictures",
+        "a larger loss.r1_weight; a lower discriminator_optimizer.rate; in a new run "
+        "augment.kinds=[colour,translation,cutout], or a greater augment.strength; more pictures",
     )
 
 
@@ -85,8 +89,30 @@ def exploding(rms_by_layer: dict[str, float]) -> Diagnosis | None:
         f"the weights of {len(large)} layers are large, most of all {worst}: {large[worst]:.3g} "
         "in the root mean square",
         "rates are too high for this batch, or nothing holds the discriminator back",
-        "lower rates; loss.r1_weight above 0, or model.spectral_norm=true; "
-        "discriminator_optimizer.clip_norm=1",
+        "lower rates; loss.r1_weight above 0; discriminator_optimizer.clip_norm=1; in a new run of "
+        "other networks than r3gan model.spectral_norm=true",
+    )
+
+
+def skipping(scales: dict[str, float], least: float) -> Diagnosis | None:
+    """Looks at the loss scales of float16.
+
+    At the least scale gradients that overflow can only be skipped: losses stay finite, and nothing
+    is learnt.
+
+    Args:
+        scales: By network; none with other precisions.
+        least: That they may fall to.
+    """
+    floor = [name.upper() for name, scale in scales.items() if scale <= least]
+    if not floor:
+        return None
+    return Diagnosis(
+        "skipped_updates",
+        f"the loss scale of {' and '.join(floor)} has fallen to {least:g}, and updates "
+        "whose gradients are not finite are skipped",
+        "gradients are larger than float16 can hold, whatever they are multiplied by",
+        "precision=bfloat16 or float32; a smaller weight of the penalties",
     )
 
 
@@ -116,8 +142,9 @@ def collapsed(fake: np.ndarray, real: np.ndarray, images_seen: int) -> Diagnosis
         f"the pictures of the fixed latents differ {share:.0%} as much as real ones do, as D sees "
         "them",
         "the generator draws few pictures, or one, whatever the latents",
-        "look at samples/latest.png; loss.name=relativistic_pairing; penalties above 0; a lower "
-        "generator_optimizer.rate; go on from an earlier checkpoint: catgan resume RUN --from STEP",
+        "look at samples/latest.png; penalties above 0; a lower generator_optimizer.rate; in a new "
+        "run loss.name=relativistic_pairing; go on from an earlier checkpoint: "
+        "catgan resume RUN --from STEP",
     )
 
 
@@ -139,8 +166,8 @@ def worse(values: Sequence[tuple[int, float, float]]) -> Diagnosis | None:
         f"the distance is {value:.4g} ± {error:.2g} at step {step:,} and was {best:.4g} at step "
         f"{best_step:,}; the one before is worse, too",
         "the run is over its best: the discriminator learns by heart, or rates are too high by now",
-        "the best checkpoint is kept: catgan generate RUN/checkpoints/"
-        f"step-{best_step:09d}; next time rates that fall, or more augmentation",
+        f"the best checkpoint is kept: catgan generate RUN/checkpoints/step-{best_step:09d} --out "
+        "cats; next time rates that fall, or more augmentation",
     )
 
 

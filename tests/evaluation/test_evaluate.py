@@ -249,3 +249,16 @@ def test_figures_of_unlike_origin_are_not_compared(field):
     alike = Result({"kernel_distance": Figure(1.0)}, {}, ORIGIN)
     assert unlike([alike, alike]) == []
     assert unlike([alike, alike, dataclasses.replace(alike, provenance=other)]) == [field]
+
+
+def test_grids_and_strips_beside_single_pictures_are_none(judged, cats, tmp_path):
+    folder = save(tmp_path / "drawn", cats[:110])
+    for name in ("grid.png", "interpolation.png", "interpolation-0003.png", "nearest.png"):
+        Image.fromarray(np.zeros((200, 200, 3), np.uint8)).save(folder / name)
+    assert judged(folder, "kid").about["files"] == 110
+
+
+def test_a_set_against_itself_is_told(judged, shared_set, network_file, caplog):
+    wish = EvaluateOptions(("kid",), (network_file,), split="train")
+    evaluate(shared_set, shared_set, wish)
+    assert "both sides are the same pictures, the train split" in caplog.text

@@ -127,10 +127,10 @@ def test_options_in_half_precision(small, pictures, train, name):
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 @pytest.mark.parametrize("architecture", ["dcgan", "resnet", "r3gan"])
 def test_penalties_of_the_same_pictures_in_half_precision(architecture, precision):
-    """To 1e-2; one of norms about 1 is taken near its zero, so it is held to 1e-2 of their own."""
+    """To 1e-2; of norms about 1 a penalty is near its zero, so a steep D is looked at, too."""
     real, fake = np.random.default_rng(4).uniform(-1, 1, (2, 16, 32, 32, 3)).astype(np.float32)
 
-    def penalties(precision):
+    def penalties(precision, steepness):
         keys = ["dataset.size_px=32", "model.base_channels=8", "training.global_batch=16"]
         config = configs.from_text("", [
             *keys, f"model.architecture={architecture}", "model.group_width=4",
@@ -138,16 +138,21 @@ def test_penalties_of_the_same_pictures_in_half_precision(architecture, precisio
             "augment.strength=0.5", f"precision={precision}",
         ])  # fmt: skip
         gan, step = build_gan(config), tf.constant(0, tf.int64)
+        logit = next(w for w in gan.discriminator.trainable_variables if "logit/kernel" in w.path)
+        logit.assign(steepness * logit)
         values = values_at(config, step, tf.float32)
         images = tf.constant(real), tf.constant(fake)
         _, logs = gan.halves.discriminator_half(*images, gan.inputs.rows(step), values, True)
         return {name: float(value) for name, value in logs.items() if "penalty" in name}
 
-    exact, half = penalties("float32"), penalties(precision)
+    exact, half = penalties("float32", 1.0), penalties(precision, 1.0)
     assert set(exact) == {"r1_penalty", "r2_penalty", "gradient_penalty"}
     for name in ("r1_penalty", "r2_penalty"):
         assert half[name] == pytest.approx(exact[name], rel=1e-2), name
     assert half["gradient_penalty"] == pytest.approx(exact["gradient_penalty"], abs=1e-2)
+    exact, half = (penalties(name, 30.0)["gradient_penalty"] for name in ("float32", precision))
+    assert exact > 4.0  # norms beyond 3
+    assert half == pytest.approx(exact, rel=1e-2)
 
 
 def test_several_updates_of_d_have_pictures_of_their_own(small, pictures, train):

@@ -1,6 +1,7 @@
 """The page as a file: what is on it, its size, and that strangers' text stays text."""
 
 import dataclasses
+import datetime
 import json
 import re
 import subprocess
@@ -17,6 +18,7 @@ from trainer.report import pictures
 from trainer.report.page import MOST_CHECKPOINTS, page, report
 from trainer.report.run_view import read_run
 from trainer.run_folder import MetricsLog, NewRun, names
+from trainer.run_folder.holder import Holder
 
 
 @pytest.fixture
@@ -259,3 +261,18 @@ def test_watching_writes_the_page_anew_until_the_run_ends(tmp_path):
         process.kill()
     assert "finished at step 20" in out.read_text()
     assert 'http-equiv="refresh"' not in out.read_text()
+
+
+def test_a_run_whose_holder_died_long_ago_does_not_go_on(tmp_path):
+    """A kill leaves the record as it was; whoever watches would wait for ever."""
+    run = made_run(tmp_path / "run", status="running")
+    now = datetime.datetime.now(datetime.UTC)
+    for age_hours, goes_on in [(0, True), (1, False)]:
+        sign = now - datetime.timedelta(hours=age_hours)
+        holder = Holder(token="t", pid=1, since=sign, renewed=sign)
+        record = run.must_have_record().model_copy(update={"holder": holder})
+        run.folder.write("run.json", record.to_json())
+        found = report([run.address], str(tmp_path / "report.html"), refresh_secs=5)
+        assert found["running"] == goes_on
+        told = "no sign of life" in (tmp_path / "report.html").read_text()
+        assert told != goes_on

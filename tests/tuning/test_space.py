@@ -164,6 +164,14 @@ def test_unlike_scores_are_not_compared(base, tmp_path, unlike):
         rows_of(search, {})
 
 
+def test_a_trial_that_diverges_fails_and_the_winner_may_be_sent_back(base, tmp_path):
+    """Sent back it would go on at half the rate that it is to be judged by."""
+    search = plan(base, [read_axis("loss.r1_weight=1,2")], str(tmp_path), None)
+    for trial in search.trials:
+        assert configs.from_text(trial.config).training.max_rollbacks == 0
+    assert search.base.training.max_rollbacks == base.training.max_rollbacks > 0
+
+
 def test_one_network_scores_all_trials_and_the_winner_keeps_the_users_choice(base, tmp_path):
     search = plan(base, [read_axis(f"{RATE}=1e-4,2e-4")], str(tmp_path), None)
     for trial in search.trials:

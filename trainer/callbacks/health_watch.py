@@ -16,6 +16,7 @@ from trainer import health
 from trainer.callbacks.base import StepCallback
 from trainer.callbacks.evaluating import Found, comparable
 from trainer.config import Config
+from trainer.gan import loss_scale
 from trainer.gan.losses import Loss, build_loss
 from trainer.gan.spectral import Spectral
 
@@ -41,18 +42,25 @@ class HealthWatch(StepCallback):
         """Looks at the weights; returns what a row of figures has of them."""
         rms = kernel_rms(self.model)
         self._look("exploding_weights", health.exploding(rms))
-        return {"largest_weight_rms": round(max(rms.values()), 5)}
+        found = {"largest_weight_rms": round(max(rms.values()), 5)}
+        both = {"g": self.model.g_scale, "d": self.model.d_scale}
+        scales = {name: float(s.value.numpy()) for name, s in both.items() if s.enabled}
+        self._look("skipped_updates", health.skipping(scales, loss_scale.LEAST))
+        return found | {f"{name}_loss_scale": value for name, value in scales.items()}
 
     def row(self, row: dict[str, Any]) -> None:
         """Looks at a row of figures.
 
-        Of a relative loss the margin is judged, by what D's loss is of it: the loss of the step is
-        mostly that of the few pairs that D gets wrong.
+        Of a loss of pairs the mean margin is judged, by what D's loss is of it: the loss of the
+        step is mostly that of the few pairs that D gets wrong.
         """
         margin = row["d_real_logit"] - row["d_fake_logit"]
-        d_loss = loss_at(self._loss, margin, 0.0) if self._loss.relative else row["d_loss"]
+        of_pairs = self._loss.relative and not self._loss.averages
+        d_loss = loss_at(self._loss, margin, 0.0) if of_pairs else row["d_loss"]
         self._losses.append(d_loss - self._loss.least)
-        found = health.discriminator_wins(list(self._losses), self._guess, margin)
+        found = health.discriminator_wins(
+            list(self._losses), self._guess, margin, of_pairs=of_pairs
+        )
         self._look("discriminator_wins", found)
 
     def features(self, step: int, fake: np.ndarray, real: np.ndarray) -> None:

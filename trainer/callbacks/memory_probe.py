@@ -21,9 +21,7 @@ def explain(config: Config, rows: int) -> TrainingError:
         config: Of the run whose step did not fit.
         rows: Pictures of a step on this device.
     """
-    model = config.model
-    norms = (model.generator_norm, model.discriminator_norm)
-    has_batch_norm = "batch" in norms or model.architecture == "seed2018"
+    has_batch_norm = config.model.has_batch_norm
 
     def fits(part: int) -> bool:
         if has_batch_norm:

@@ -81,7 +81,7 @@ class NonFinite(StepCallback):
         kept = (
             f"the last good checkpoint is {step_name(good)}"
             if good is not None
-            else "there is no checkpoint before it"
+            else "there is no checkpoint before it, so nothing is good but the beginning"
         )
         back = self._config.training.rollbacks
         went = f"; the run went back {back} times for such losses already" if back else ""

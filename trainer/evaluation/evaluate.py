@@ -104,6 +104,11 @@ def open_sides(address: str, against: str, wish: EvaluateOptions, cache_dir: str
     dataset = open_set(against, cache_dir)
     subject = open_subject(address, seed=wish.seed, cache_dir=cache_dir)
     _refuse_other_size(subject, dataset)
+    if (subject.about.get("fingerprint"), subject.about.get("split")) == (
+        dataset.fingerprint,
+        wish.split,
+    ):
+        log.warning("both sides are the same pictures, the %s split of %s", wish.split, against)
     _tell_of_other_training_pictures(subject, dataset)
     return Sides(subject, dataset)
 

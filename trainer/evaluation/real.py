@@ -101,15 +101,16 @@ class RealFeatures:
         return [beside, storage.open_folder(user_cache_folder() / FOLDER)]
 
     def _kept(self) -> np.ndarray:
-        nothing = np.empty((0, self.network.width), np.float32)
+        longest = np.empty((0, self.network.width), np.float32)
         for folder in self._folders():
             try:
                 rows = load(folder.read(self._name))["features"]
             except (StorageError, SafetensorError, KeyError):
                 continue
-            if rows.dtype == np.float32 and rows.shape[1:] == nothing.shape[1:]:
-                return rows[: self.count]
-        return nothing
+            fits = rows.dtype == np.float32 and rows.shape[1:] == longest.shape[1:]
+            if fits and len(rows) > len(longest):
+                longest = rows[: self.count]
+        return longest
 
     def _keep(self, rows: np.ndarray) -> None:
         data = save({"features": rows})

@@ -4,6 +4,7 @@ Owns telling them apart by what is at an address, and which pictures the first n
 picture is 8-bit RGB of one size: what is judged is what a person would see in a file.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from trainer.seeds import permutation
 
 _PURPOSE = "judged pictures"
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
+# What `generate` and `evaluate` write beside single pictures.
+_SHEETS = re.compile(r"(grid|interpolation(-\d+)?|nearest)\.png")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def _data_set(address: str, cache_dir: str) -> Subject:
 
 def _folder(folder: storage.Folder) -> Subject:
     """Pictures of files, in a fixed shuffle: neighbours by name may be alike."""
-    found = sorted(e.name for e in folder.list() if e.name.lower().endswith(_ENDINGS))
+    listed = (entry.name for entry in folder.list())
+    found = sorted(n for n in listed if n.lower().endswith(_ENDINGS) and not _SHEETS.fullmatch(n))
     if not found:
         raise DataError(
             f"there is no run, data set or picture at {folder.address}",

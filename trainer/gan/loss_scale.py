@@ -10,7 +10,7 @@ _INITIAL = 2.0**15
 _GROWTH_STEPS = 2000
 _MAX = 2.0**24
 # A scale of one is that of a run that needs none.
-_LEAST, _NONE = 2.0, 1.0
+LEAST, _NONE = 2.0, 1.0
 
 
 class LossScale:
@@ -44,6 +44,6 @@ class LossScale:
         """Halves the scale after a non-finite step, doubles it after 2,000 finite ones."""
         good = tf.where(finite, self.good_steps + 1, tf.zeros_like(self.good_steps))
         grow = good >= _GROWTH_STEPS
-        scale = tf.where(finite, self.value, tf.maximum(self.value / 2.0, _LEAST))
+        scale = tf.where(finite, self.value, tf.maximum(self.value / 2.0, LEAST))
         self.value.assign(tf.where(grow, tf.minimum(scale * 2.0, _MAX), scale))
         self.good_steps.assign(tf.where(grow, tf.zeros_like(good), good))

@@ -25,8 +25,8 @@ def rolled_back(config: Config, error: NonFiniteError) -> Config:
         raise error
     number = training.rollbacks + 1
     log.warning(
-        "%s; going back to it with rates of 1/%d and other pictures and draws (%d of at most %d "
-        "times: training.max_rollbacks)",
+        "%s; what came after that is trained again, with rates of 1/%d and other pictures and "
+        "draws (%d of at most %d times: training.max_rollbacks)",
         error.what,
         2**number,
         number,

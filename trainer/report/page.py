@@ -65,7 +65,7 @@ def report(addresses: Sequence[str], out: str, *, refresh_secs: int = 0) -> dict
     runs = [read_run(address) for address in addresses]
     if len({run.address for run in runs}) < len(runs):
         raise _twice([run.address for run in runs])
-    running = any(run.record.status == "running" for run in runs)
+    running = any(_goes_on(run) for run in runs)
     data = page(runs, refresh_secs=refresh_secs if running else 0).encode()
     place, name = storage.split_address(out)
     folder = storage.open_folder(place)
@@ -76,6 +76,11 @@ def report(addresses: Sequence[str], out: str, *, refresh_secs: int = 0) -> dict
         "runs": len(runs),
         "running": running,
     }
+
+
+def _goes_on(run: RunView) -> bool:
+    holder, now = run.record.holder, datetime.datetime.now(datetime.UTC)
+    return run.record.status == "running" and not (holder and holder.is_surely_dead(now))
 
 
 def _twice(addresses: Sequence[str]) -> ConfigError:
@@ -147,7 +152,7 @@ def _shown(history: Sequence[Event]) -> list[Event]:
 def _facts(run: RunView) -> list[tuple[str, str]]:
     record, row = run.record, run.last_row
     facts = [
-        ("status", f"{record.status} at step {record.step:,} of {run.config.training.steps:,}"),
+        ("status", f"{_status(run)} at step {record.step:,} of {run.config.training.steps:,}"),
         ("pictures seen", f"{record.images_seen:,}"),
         ("data set", f"{record.dataset.address} ({record.dataset.fingerprint})"),
         ("run folder", run.address),
@@ -165,6 +170,12 @@ def _facts(run: RunView) -> list[tuple[str, str]]:
     if record.origin:
         facts.append(("begun from", str(record.origin.get("address", ""))))
     return facts
+
+
+def _status(run: RunView) -> str:
+    if run.record.status == "running" and not _goes_on(run):
+        return "running, with no sign of life any more,"
+    return run.record.status
 
 
 def _audited(told: dict[str, Any]) -> str:

@@ -71,6 +71,10 @@ class Holder(BaseModel):
         """Returns the age of its last sign of life; negative if its clock is ahead of `now`."""
         return (now - self.renewed).total_seconds()
 
+    def is_surely_dead(self, now: datetime.datetime) -> bool:
+        """Whether its last sign of life is so old that no clock's error explains it."""
+        return self.silent_secs(now) > _SURE_LEASES * self.lease_secs
+
 
 def left_secs(
     holder: Holder,
@@ -97,7 +101,7 @@ def left_secs(
     lease, silent = holder.lease_secs, holder.silent_secs(now)
     if same_clock and silent >= 0 and not running:
         return lease - silent
-    if silent > _SURE_LEASES * lease and not running:
+    if holder.is_surely_dead(now) and not running:
         return 0.0
     return min(lease - watched_secs, max(lease - silent, 1.5 * holder.renew_secs - watched_secs))
 

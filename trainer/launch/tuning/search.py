@@ -85,7 +85,9 @@ def plan(base: Config, axes: list[Axis], address: str, count: int | None) -> Sea
     data = storage.open_folder(base.dataset.address).address
     base = configs.override(base, [configs.setting("dataset.address", data)])
     features = judging_network(base)
-    scored = configs.override(base, [configs.setting("evaluation.features", features)])
+    # A trial that is sent back goes on at half the rates it is to be judged by.
+    once = [configs.setting("evaluation.features", features), "training.max_rollbacks=0"]
+    scored = configs.override(base, once)
     trials = []
     for number, settings in enumerate(trials_of(axes, count, base.seed)):
         run = storage.join(folder, f"trials/trial-{number:04d}")
