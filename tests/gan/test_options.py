@@ -150,9 +150,10 @@ def test_penalties_of_the_same_pictures_in_half_precision(architecture, precisio
     for name in ("r1_penalty", "r2_penalty"):
         assert half[name] == pytest.approx(exact[name], rel=1e-2), name
     assert half["gradient_penalty"] == pytest.approx(exact["gradient_penalty"], abs=1e-2)
-    exact, half = (penalties(name, 30.0)["gradient_penalty"] for name in ("float32", precision))
-    assert exact > 4.0  # norms beyond 3
-    assert half == pytest.approx(exact, rel=1e-2)
+    if (architecture, precision) == ("dcgan", "bfloat16"):  # float16 would skip such an update
+        exact, half = (penalties(name, 30.0)["gradient_penalty"] for name in ("float32", precision))
+        assert exact > 100.0
+        assert half == pytest.approx(exact, rel=1e-2)
 
 
 def test_several_updates_of_d_have_pictures_of_their_own(small, pictures, train):
