@@ -3,15 +3,20 @@
 That a fenced one is told so even where all its steps are there already: `tests/test_worker.py`.
 """
 
+import contextlib
+import fcntl
+import json
+import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests.launch.conftest import EVERY, STEPS, assert_same_bits, open_run, steps_of
 from tests.launch.processes import wait_until
 from trainer import checkpoint
-from trainer.run_folder import read_metrics
+from trainer.run_folder import names, read_metrics
 
 STEP = EVERY + 2
 
@@ -28,7 +33,22 @@ def trains_and_waits(small, run, gate, config=None):
     process = small.call("train_and_wait", config or small.config, run, STEP, gate)
     process.wait_for(f"waits after step {STEP}")
     wait_until(lambda: steps_of(run) == [EVERY], process.told)  # it is written behind the training
+    wait_until(lambda: at_rest(run), process.told)
     return process
+
+
+def at_rest(run):
+    """Whether the grid of the checkpoint is written and no folder locked: frozen, a lock stays."""
+    told = json.loads(open_run(run).folder.read(names.ANSWERS))
+    for folder in Path(run).glob("**/"):
+        with contextlib.ExitStack() as stack:
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+    return told["step"] == EVERY
 
 
 def assert_whole(run):
