@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from trainer import config as configs
-from trainer import storage
+from trainer import config_address, storage
 from trainer.config import Config
 from trainer.config.load import all_keys
 from trainer.errors import ConfigError
@@ -268,7 +268,7 @@ def test_a_config_in_a_bucket(bucket):
     folder = storage.open_folder(f"{bucket.address}/runs/cats")
     folder.write("config.yaml", configs.to_yaml(configs.from_text("", ["run=gs://b/r"])).encode())
     address = f"{bucket.address}/runs/cats/config.yaml"
-    found = configs.load(address, ["seed=3"])
+    found = config_address.load(address, ["seed=3"])
     assert (found.run, found.seed) == ("gs://b/r", 3)
     with pytest.raises(ConfigError, match="there is no config at"):
-        configs.load(address.replace("config", "other"))
+        config_address.load(address.replace("config", "other"))

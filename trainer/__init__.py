@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.checkpoint import open_address as open_checkpoint
     from trainer.config import Config
-    from trainer.config.load import load as load_config
+    from trainer.config_address import load as load_config
     from trainer.data.options import PrepareOptions
     from trainer.data.prepare import prepare
     from trainer.data.stream import open_dataset
@@ -63,7 +63,7 @@ _PLACES = {
     "build_gan": ("trainer.gan.build", "build_gan", True),
     "evaluate": ("trainer.evaluation.evaluate", "evaluate", True),
     "generate": ("trainer.drawing", "generate", False),
-    "load_config": ("trainer.config", "load", False),
+    "load_config": ("trainer.config_address", "load", False),
     "open_checkpoint": ("trainer.checkpoint", "open_address", False),
     "open_dataset": ("trainer.data.stream", "open_dataset", True),
     "open_generator": ("trainer.drawing", "open_generator", False),

@@ -23,7 +23,7 @@ def load_config(path: str, overrides: list[str]) -> "Config":
         path: What stands where a config is asked for.
         overrides: `key=value` items.
     """
-    from trainer import config
+    from trainer import config_address
 
     command = click.get_current_context().info_name or "train"
     if "=" in path and not Path(path).exists():
@@ -38,7 +38,7 @@ def load_config(path: str, overrides: list[str]) -> "Config":
             expected="a YAML file",
             remedy=_for_a_folder(command, path),
         )
-    return config.load(path, overrides)
+    return config_address.load(path, overrides)
 
 
 def _for_a_folder(command: str, path: str) -> str:

@@ -10,7 +10,7 @@ import types
 from collections.abc import Sequence
 from functools import reduce
 from operator import getitem
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -29,7 +29,7 @@ _SECTIONS = frozenset(
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads a config file or object, applies `key.sub=value` overrides, checks it.
+    """Reads a config file, applies `key.sub=value` overrides, checks it.
 
     `run` and `dataset.address` default to `runs/NAME` and `datasets/NAME`,
     where NAME is the file's name without its ending.
@@ -37,8 +37,6 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: For a missing file, bad YAML, or any key or value at fault.
     """
-    if str(path).startswith("gs://"):
-        return _load_object(str(path), overrides)
     path = Path(path)
     try:
         raw = path.read_bytes()
@@ -54,24 +52,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             expected="a YAML file that this user may read",
             remedy="give its path, for example configs/debug.yaml",
         ) from None
-    return from_text(_decode(raw, str(path)), overrides, name=path.stem, where=str(path))
-
-
-def _load_object(address: str, overrides: Sequence[str]) -> Config:
-    # Here: most configs are files, and commands that only read one have to begin quickly.
-    from trainer.storage import NotFound, open_folder, split_address
-
-    place, name = split_address(address)
-    try:
-        raw = open_folder(place).read(name)
-    except NotFound:
-        raise ConfigError(
-            f"there is no config at {address}",
-            expected="the address of a YAML file",
-            remedy="check the address; a run's own is RUN/config.yaml",
-        ) from None
-    text = _decode(raw, address)
-    return from_text(text, overrides, name=PurePosixPath(name).stem, where=address)
+    return from_text(decoded(raw, str(path)), overrides, name=path.stem, where=str(path))
 
 
 def from_text(
@@ -124,7 +105,8 @@ def flat(config: Config) -> dict[str, Any]:
     return {key: reduce(getitem, key.split("."), tree) for key in all_keys()}
 
 
-def _decode(raw: bytes, where: str) -> str:
+def decoded(raw: bytes, where: str) -> str:
+    """Returns the text of a config; raises ConfigError where it is none."""
     if len(raw) > _MAX_CONFIG_BYTES:
         raise ConfigError(
             f"{where} has {len(raw):,} bytes",
