@@ -62,7 +62,7 @@ def test_a_healthy_set_up_is_measured(catgan, config, pictures, bucket, tmp_path
     place = (f"run={run}", f"dataset.address={bucket.address}/pictures")
     prices = ("cost.price_per_hour=3.6",)
     cache = f"dataset.cache_dir={tmp_path / 'cache'}"
-    ended = catgan("doctor", config, *place, *prices, cache, "--secs", 6, "--json")
+    ended = catgan("doctor", config, *place, *prices, cache, "--secs", 20, "--json")
     assert ended.code == 0, ended.err
     found = {item["name"]: item for item in ended.answer["findings"]}
     assert {item["state"] for item in found.values()} == {"ok"}, found
