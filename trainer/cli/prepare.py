@@ -3,17 +3,14 @@
 Owns the command line only; the work is `trainer.data.prepare`.
 """
 
-import signal
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import FrameType
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
 
 from trainer.cli.answer import begin, give, json_option
 from trainer.cli.choices import CROPS, ENCODINGS
-from trainer.errors import InterruptedRun, TerminatedRun
+from trainer.cli.ended_early import told_in_words
 
 
 @click.command("prepare")
@@ -110,7 +107,7 @@ def prepare(
 
     options = PrepareOptions(**fields)
     with (
-        _terminated_in_words(),
+        told_in_words("what is done is kept"),
         _workers(address, package, options.workers) as make_executor,
         shown() as report,
     ):
@@ -124,30 +121,6 @@ def _workers(address: str | None, package: Any, workers: int | None) -> Abstract
     from trainer.launch.prepare_on_ray import on_ray
 
     return on_ray(address, workers=workers, package=package)
-
-
-@contextmanager
-def _terminated_in_words() -> Iterator[None]:
-    """Ends on SIGTERM as on Ctrl-C, with another exit code."""
-    terminated = False
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        nonlocal terminated
-        terminated = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # No `Exception`: one that is raised while a line is logged gets lost.
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except (KeyboardInterrupt, InterruptedRun):
-        if not terminated:
-            raise
-        raise TerminatedRun(
-            "terminated; what is done is kept",
-            remedy="run the same command again: it goes on where it stopped",
-        ) from None
 
 
 def _tell(manifest: Any, dataset: str, *, as_json: bool) -> None:

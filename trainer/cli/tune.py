@@ -3,21 +3,14 @@
 Owns the command line and the table; the work is `trainer.launch.tuning`.
 """
 
-import contextlib
-import signal
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from trainer.cli.answer import begin, give, json_option
-from trainer.errors import InterruptedRun, TerminatedRun
-
-_KEPT = "scores and the trials' checkpoints are kept"
-_SAME_AGAIN = "run the same command again: it goes on where it stopped"
+from trainer.cli.ended_early import told_in_words
 
 
 @click.command("tune")
@@ -81,7 +74,7 @@ def tune(
 
     name = Path(config).stem
     found = _planned(config, overrides, over, out or f"searches/{name}", trials)
-    with _ended_in_words():
+    with told_in_words("scores and the trials' checkpoints are kept"):
         failed = run_search(found, address)
     rows = searches.rows_of(found, failed)
     best = searches.write_best(found, rows, name)
@@ -112,29 +105,6 @@ def _planned(
     folder = storage.open_folder(found.base.dataset.address)
     judged_count(checked_manifest(folder), folder.address)
     return found
-
-
-@contextlib.contextmanager
-def _ended_in_words() -> Iterator[None]:
-    """Turns Ctrl-C and SIGTERM into what they mean here."""
-    terminated = False
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        nonlocal terminated
-        terminated = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    # A call of Ray's that a signal breaks into may end with a SystemError of Python.
-    except (KeyboardInterrupt, SystemError) as error:
-        if terminated:
-            raise TerminatedRun(f"terminated; {_KEPT}", remedy=_SAME_AGAIN) from None
-        if isinstance(error, SystemError):
-            raise
-        raise InterruptedRun(f"interrupted; {_KEPT}", remedy=_SAME_AGAIN) from None
 
 
 def _as_dict(found: Any, rows: Any, failed: dict[int, str], best: str) -> dict[str, Any]:

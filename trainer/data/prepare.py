@@ -81,21 +81,12 @@ def prepare(
             remedy="give the data set a folder of its own",
         )
     wanted = {**options.that_matter(), "exclude": excluded.digest}
-    damaged = find_finished(target, opened, wanted)
-    if damaged is not None:
-        problems = shard_problems(target, damaged)
-        if not problems:
-            log.info("%s is prepared already: nothing to do", target.address)
-            return damaged
-        log.warning(
-            "%s is prepared already and not whole, so it is made again: %s%s",
-            target.address,
-            problems[0],
-            f"; and {len(problems) - 1} more" if len(problems) > 1 else "",
-        )
+    found = find_finished(target, opened, wanted)
+    if found is not None and _is_whole(found, target):
+        return found
     refuse_foreign(target)
     job = _Job(opened, target, options, excluded, wanted, work, progress or (lambda status: None))
-    job.damaged = damaged
+    job.damaged = found
     job.make_executor = make_executor
     try:
         with held(work):
@@ -113,6 +104,21 @@ def _is_one(source: str, target: storage.Folder) -> bool:
         with suppress(OSError):
             return os.path.samefile(source, target.address)
     return source == target.address
+
+
+def _is_whole(manifest: Manifest, target: storage.Folder) -> bool:
+    """Tells, a person too, whether nothing is left to do about a finished data set."""
+    problems = shard_problems(target, manifest)
+    if not problems:
+        log.info("%s is prepared already: nothing to do", target.address)
+        return True
+    log.warning(
+        "%s is prepared already and not whole, so it is made again: %s%s",
+        target.address,
+        problems[0],
+        f"; and {len(problems) - 1} more" if len(problems) > 1 else "",
+    )
+    return False
 
 
 def _done(job: "_Job", work: Path) -> Manifest:
